@@ -1,0 +1,1 @@
+"""Words and time: what every room speaks. Imports the standard library only."""

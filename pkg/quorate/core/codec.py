@@ -1,0 +1,109 @@
+"""Values ⇄ bytes: JSON, strict on both sides, and never pickle.
+
+What JSON would quietly change (tuples, NaN, numbers as keys) is refused when it is
+written, so that what comes out is what went in.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeAlias
+
+from .errors import InvalidPayload
+
+Json: TypeAlias = Any
+"""`None | bool | int | float | str | list[Json] | dict[str, Json]`."""
+
+MAX_DEPTH = 64
+MAX_INT = 2**63
+
+_encode = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False
+).encode
+
+
+def encode(value: Json, what: str, max_bytes: int) -> bytes:
+    """`value` as JSON bytes; `what` names it in the error.
+
+    Raises `InvalidPayload` for anything that would not come back as it was, for more
+    than 64 levels, and for more than `max_bytes`.
+    """
+    _check(value, what, "", 0)
+    try:
+        data = _encode(value).encode()
+    except (ValueError, TypeError) as error:
+        raise InvalidPayload(
+            f"The {what} cannot be written as JSON.", str(error)
+        ) from error
+    if len(data) > max_bytes:
+        raise InvalidPayload(
+            f"The {what} is too large.",
+            f"It has {len(data)} bytes; {max_bytes} are allowed.",
+            "Store the bulk elsewhere and pass a reference to it.",
+        )
+    return data
+
+
+def decode(data: bytes | str, what: str, max_bytes: int = 64 * 1024 * 1024) -> Json:
+    """The value in `data`. Raises `InvalidPayload` and never returns half of it."""
+    if len(data) > max_bytes:
+        raise InvalidPayload(
+            f"The {what} is too large.",
+            f"It has {len(data)} bytes; {max_bytes} are allowed.",
+        )
+    try:
+        return json.loads(
+            data, object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant
+        )
+    except InvalidPayload:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise InvalidPayload(f"The {what} is not valid JSON.", str(error)) from error
+
+
+def _check(value: Json, what: str, path: str, depth: int) -> None:
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return
+    where = f"at {path}" if path else "at the top"
+    if kind is int:
+        if -MAX_INT <= value < MAX_INT:
+            return
+        raise InvalidPayload(f"The {what} has a number beyond 64 bits {where}.")
+    if kind is float:
+        if value == value and value not in (float("inf"), float("-inf")):
+            return
+        raise InvalidPayload(f"The {what} has {value} {where}, which JSON lacks.")
+    if depth >= MAX_DEPTH:
+        raise InvalidPayload(f"The {what} is nested deeper than {MAX_DEPTH} levels.")
+    if kind is dict:
+        for key, item in value.items():
+            if type(key) is not str:
+                raise InvalidPayload(
+                    f"The {what} has the key {key!r} {where}.",
+                    "JSON keys are text; it would come back as another key.",
+                )
+            _check(item, what, f"{path}.{key}" if path else key, depth + 1)
+        return
+    if kind is list:
+        for index, item in enumerate(value):
+            _check(item, what, f"{path}[{index}]", depth + 1)
+        return
+    raise InvalidPayload(
+        f"The {what} has a {kind.__name__} {where}.",
+        "Only None, bool, int, float, str, list and dict travel.",
+        "Convert it first, for instance with dataclasses.asdict or isoformat().",
+    )
+
+
+def _no_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidPayload(f"The key {twice!r} stands twice in one JSON object.")
+    return result
+
+
+def _refuse_constant(name: str) -> Json:
+    raise InvalidPayload(f"{name} is not JSON.")
