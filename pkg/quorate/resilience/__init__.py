@@ -1,0 +1,1 @@
+"""Calls that fail: when to try again, and when to leave it."""
