@@ -1,0 +1,1 @@
+"""A claim that ends unless renewed: the one failure detector of the house."""

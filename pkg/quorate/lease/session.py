@@ -1,0 +1,182 @@
+"""One session a process: what all of its claims hang on.
+
+A process enters a tag once (`join`) and writes the name it gets into every claim there.
+The keeper renews it from its own thread. When it is lost in a tag, the claims of that
+tag are lost with it, everybody who asked is told, and the next `join` enters under a
+new name; nothing is revived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from quorate.core.clock import Clock
+from quorate.core.errors import OutcomeUnknown, SessionLostError, StoreUnavailable
+from quorate.core.events import Emit
+
+from .events import SessionEndangered, SessionEnded, SessionJoined, SessionLost
+from .lease import Lease, LeaseTerms
+
+OnLost = Callable[[str, str], None]
+"""Called with the tag and the name that was lost, in the process's event loop."""
+
+
+class SessionStore(Protocol):
+    """Where sessions are kept. One object serves one event loop."""
+
+    async def join(self, tag: str, session: str, ttl_ms: int) -> bool: ...
+
+    async def renew(
+        self, tag: str, session: str, ttl_ms: int
+    ) -> tuple[bool, float, float | None, int]: ...
+
+    async def end(self, tag: str, session: str) -> bool: ...
+
+    async def dead(self, tag: str) -> list[str]: ...
+
+    async def bury(self, tag: str, session: str, indexes: Sequence[str]) -> bool: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A session in one tag, as far as this process may trust it."""
+
+    tag: str
+    name: str
+    lease: Lease
+
+
+class Session:
+    """The session of this process with one backend. Read from any thread."""
+
+    def __init__(
+        self,
+        ident: str,
+        store: SessionStore,
+        terms: LeaseTerms,
+        emit: Emit,
+        clock: Clock,
+    ) -> None:
+        self.id = ident
+        self.terms = terms
+        self.clock = clock
+        self._store = store
+        self._emit = emit
+        self._lock = threading.Lock()
+        self._members: dict[str, Membership] = {}
+        self._turn = 0
+        self._joining: dict[str, asyncio.Lock] = {}
+        self._on_lost: list[OnLost] = []
+        self._over = False
+
+    @property
+    def ttl_ms(self) -> int:
+        return int(self.terms.ttl_s * 1000)
+
+    async def join(self, tag: str) -> str:
+        """The name under which this process lives in `tag`, entering if need be.
+
+        Costs nothing when it is inside already. Raises `StoreUnavailable` when the
+        server cannot be reached, `SessionLostError` after `end`.
+        """
+        name = self.name_in(tag)
+        if name is not None:
+            return name
+        async with self._joining.setdefault(tag, asyncio.Lock()):
+            return self.name_in(tag) or await self._enter(tag)
+
+    def name_in(self, tag: str) -> str | None:
+        """The name in `tag`, or None while the process is not, or no longer, inside."""
+        member = self._members.get(tag)
+        if member is None or not member.lease.is_trusted(self.clock.monotonic()):
+            return None
+        return member.name
+
+    def is_alive(self, tag: str, name: str) -> bool:
+        """Is the process still inside `tag` under this very name?"""
+        return self.name_in(tag) == name
+
+    def trusted_until(self, tag: str) -> float:
+        """The monotonic moment until which the session can be trusted; 0 if outside."""
+        member = self._members.get(tag)
+        return member.lease.trusted_until if member else 0.0
+
+    def memberships(self) -> tuple[Membership, ...]:
+        """Where the process lives now."""
+        with self._lock:
+            return tuple(self._members.values())
+
+    def on_lost(self, told: OnLost) -> Callable[[], None]:
+        """Call `told` when the session is lost in a tag. Returns its undoing."""
+        self._on_lost.append(told)
+        return lambda: self._on_lost.remove(told)
+
+    def renewed(self, member: Membership, asked_at: float) -> None:
+        """The server has renewed `member`; asked for at `asked_at`. Any thread."""
+        with self._lock:
+            now = self._members.get(member.tag)
+            if now is not None and now.name == member.name:
+                lease = now.lease.renewed(asked_at)
+                self._members[member.tag] = replace(now, lease=lease)
+
+    def lost(self, member: Membership, why: str) -> None:
+        """The session has ended in this tag. Only in the process's event loop."""
+        with self._lock:
+            now = self._members.get(member.tag)
+            if now is None or now.name != member.name:
+                return
+            del self._members[member.tag]
+        self._emit(SessionLost(session=member.name, tag=member.tag, why=why))
+        for told in tuple(self._on_lost):
+            told(member.tag, member.name)
+
+    def endangered(self, member: Membership, left_s: float) -> None:
+        """Renewals fail. Only in the process's event loop."""
+        self._emit(
+            SessionEndangered(session=member.name, tag=member.tag, left_s=left_s)
+        )
+
+    async def end(self) -> None:
+        """Give the session up everywhere; its claims are free at once.
+
+        What cannot be reached ends by itself within the ttl. Twice is harmless.
+        """
+        if self._over:
+            return
+        self._over = True
+        with self._lock:
+            members = tuple(self._members.values())
+            self._members.clear()
+        for member in members:
+            try:
+                await self._store.end(member.tag, member.name)
+            except (StoreUnavailable, OutcomeUnknown):
+                continue
+        self._emit(SessionEnded(session=self.id))
+
+    async def _enter(self, tag: str) -> str:
+        if self._over:
+            raise SessionLostError(
+                f"The session {self.id} is over.",
+                "The node it belongs to is closed.",
+                "Open a new node.",
+            )
+        left_behind = self._members.get(tag)
+        if left_behind is not None:
+            self.lost(left_behind, "not renewed in time")
+        self._turn += 1
+        name = f"{self.id}.{self._turn}"
+        asked_at = self.clock.monotonic()
+        if not await self._store.join(tag, name, self.ttl_ms):
+            raise SessionLostError(f"The session name {name} is dead already.")
+        member = Membership(tag, name, Lease(asked_at, self.terms.ttl_s))
+        with self._lock:
+            self._members[tag] = member
+        self._emit(SessionJoined(session=name, tag=tag))
+        return name

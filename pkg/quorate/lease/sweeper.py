@@ -1,0 +1,81 @@
+"""Cleans up after sessions that have died.
+
+Renewing tells for free when somebody else has missed a renewal. The sweeper looks again
+when that session may have ended, lets every room clean its claims, and buries it. Any
+number of processes may sweep at once: each step is idempotent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from quorate.core.clock import Chance, Clock
+from quorate.core.events import Emit
+
+from .events import SessionSwept
+from .session import SessionStore
+
+Clean = Callable[[str, str], Awaitable[None]]
+"""Free what the dead session (second) claims in this tag (first). May be repeated."""
+
+AFTER_THE_END_S = 0.05
+SPREAD_S = 0.3
+IDLE_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a room hands to the sweeper: how to clean, and its index of sessions."""
+
+    clean: Clean
+    index_key: Callable[[str], str]
+
+
+class Sweeper:
+    """A role: looks when a session may have died, and otherwise sleeps."""
+
+    name = "sweeper"
+
+    def __init__(
+        self, store: SessionStore, *, emit: Emit, clock: Clock, chance: Chance
+    ) -> None:
+        self._store = store
+        self._emit = emit
+        self._clock = clock
+        self._chance = chance
+        self._rooms: list[Room] = []
+        self._due: dict[str, float] = {}
+        self.wake: Callable[[], None] = lambda: None
+
+    def add(self, room: Room) -> None:
+        """Let `room` clean up after every dead session from now on."""
+        self._rooms.append(room)
+
+    def look_in(self, tag: str, in_s: float) -> None:
+        """Somebody in `tag` may be dead in `in_s` seconds. Hear it from the keeper."""
+        spread_s = SPREAD_S * self._chance.random()
+        due = self._clock.monotonic() + in_s + AFTER_THE_END_S + spread_s
+        if due < self._due.get(tag, float("inf")):
+            self._due[tag] = due
+            self.wake()
+
+    async def tick(self) -> float:
+        now = self._clock.monotonic()
+        for tag, due in [(tag, due) for tag, due in self._due.items() if due <= now]:
+            await self.sweep(tag)
+            if self._due.get(tag) == due:
+                del self._due[tag]
+        now = self._clock.monotonic()
+        return min((due - now for due in self._due.values()), default=IDLE_S)
+
+    async def sweep(self, tag: str) -> int:
+        """Clean up after every dead session of `tag` now. Returns how many."""
+        dead = await self._store.dead(tag)
+        for session in dead:
+            for room in self._rooms:
+                await room.clean(tag, session)
+            indexes = [room.index_key(tag) for room in self._rooms]
+            if await self._store.bury(tag, session, indexes):
+                self._emit(SessionSwept(session=session, tag=tag))
+        return len(dead)

@@ -1,0 +1,1 @@
+"""The wires to the servers: connecting, calling scripts, hearing messages."""

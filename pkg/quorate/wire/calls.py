@@ -1,0 +1,238 @@
+"""Many callers, one connection, one write a tick.
+
+All commands that tasks issue in one turn of the event loop leave in a single write, and
+replies find their callers by order (hiredis does the reading). A cancelled caller
+leaves its place in the line; a reply that is late ends the connection, because nothing
+behind it can be trusted. Nothing that blocks, subscribes or waits for replicas is ever
+sent here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import hiredis
+
+from quorate.core.errors import (
+    OutcomeUnknown,
+    QuorateError,
+    StoreRefused,
+    StoreUnavailable,
+)
+from quorate.core.lifecycle import to_the_end
+
+from .link import Dialer, Link, Reply, pack
+from .scripts import Script
+
+MOST_PENDING = 65_536
+_COMING_BACK = ("LOADING", "BUSY", "MASTERDOWN", "READONLY", "CLUSTERDOWN")
+
+
+@dataclass(frozen=True, slots=True)
+class CallStats:
+    """Counts since the start: commands sent, writes they took, connections opened."""
+
+    requests: int
+    writes: int
+    connections: int
+    pending: int
+
+
+class Calls:
+    """Scripts and commands over one connection, opened when first needed.
+
+    Every call ends within `timeout_s`: with its reply, with `StoreUnavailable` (it was
+    never sent), with `OutcomeUnknown` (sent, no reply; may have happened), or with
+    `StoreRefused` (the server's own error). A lost call of an idempotent script is sent
+    once more by itself. Belongs to the event loop in which it is first used.
+    """
+
+    def __init__(
+        self, dialer: Dialer, *, timeout_s: float = 5.0, shebang: bool = True
+    ) -> None:
+        self._dialer = dialer
+        self._timeout_s = timeout_s
+        self._shebang = shebang
+        self._link: Link | None = None
+        self._dialling: asyncio.Future[Link] | None = None
+        self._pending: deque[tuple[asyncio.Future[Reply], float]] = deque()
+        self._outbox: list[bytes] = []
+        self._watch: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._requests = self._writes = self._connections = 0
+
+    def stats(self) -> CallStats:
+        return CallStats(
+            self._requests, self._writes, self._connections, len(self._pending)
+        )
+
+    @property
+    def is_connected(self) -> bool:
+        return self._link is not None and self._link.is_open
+
+    async def call(
+        self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]
+    ) -> Reply:
+        """Run `script`; a script that the server has forgotten is sent whole."""
+        sha, text = (
+            (script.sha, script.text)
+            if self._shebang
+            else (script.bare_sha, script.bare)
+        )
+        tail = (len(keys), *keys, *args)
+        packed = pack("EVALSHA", sha, *tail)
+        try:
+            return await self._ask(packed, script.name, again=script.idempotent)
+        except StoreRefused as error:
+            if error.code != "NOSCRIPT":
+                raise
+        packed = pack("EVAL", text, *tail)
+        return await self._ask(packed, script.name, again=script.idempotent)
+
+    async def command(self, *words: str | bytes | int | float) -> Reply:
+        """Send one plain command and return its reply."""
+        return await self._ask(pack(*words), str(words[0]), again=False)
+
+    async def close(self) -> None:
+        """Cut the connection; callers still waiting get `OutcomeUnknown`."""
+        self._closed = True
+        if self._dialling is not None:
+            with contextlib.suppress(QuorateError, asyncio.CancelledError):
+                await asyncio.shield(self._dialling)
+        if self._link is not None:
+            self._link.close()
+            self._lost(None)
+
+    async def _ask(self, packed: bytes, name: str, *, again: bool) -> Reply:
+        link = self._link
+        if link is None or not link.is_open:
+            await self._connect()
+        try:
+            return await self._send(packed, name)
+        except OutcomeUnknown:
+            if not again or self._closed:
+                raise
+        await self._connect()
+        return await self._send(packed, name)
+
+    def _send(self, packed: bytes, name: str) -> asyncio.Future[Reply]:
+        if len(self._pending) >= MOST_PENDING:
+            raise StoreUnavailable(
+                f"{name} was not sent: {MOST_PENDING} calls wait for a reply already.",
+                f"{self._dialer.shown} is slower than its callers.",
+                "Ask for less at once, or spread the load over more servers.",
+            )
+        if self._link is None:
+            raise StoreUnavailable(
+                f"{name} was not sent.",
+                f"The connection to {self._dialer.shown} broke.",
+            )
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Reply] = loop.create_future()
+        self._pending.append((future, loop.time() + self._timeout_s))
+        if not self._outbox:
+            loop.call_soon(self._flush)
+        self._outbox.append(packed)
+        if self._watch is None:
+            self._watch = loop.call_later(self._timeout_s, self._look)
+        return future
+
+    def _flush(self) -> None:
+        packed, self._outbox = self._outbox, []
+        if self._link is None or not packed:
+            return
+        self._requests += len(packed)
+        self._writes += 1
+        self._link.write(packed[0] if len(packed) == 1 else b"".join(packed))
+
+    async def _connect(self) -> None:
+        if self._closed:
+            raise StoreUnavailable(f"The connection to {self._dialer.shown} is closed.")
+        if self._link is not None and self._link.is_open:
+            return
+        if self._dialling is not None:
+            await asyncio.shield(self._dialling)
+            return
+        self._dialling = asyncio.get_running_loop().create_future()
+        try:
+            await to_the_end(self._dial(self._dialling), "dial")
+        finally:
+            self._dialling = None
+
+    async def _dial(self, done: asyncio.Future[Link]) -> None:
+        link = Link(self._hear, self._lost)
+        try:
+            await self._dialer.dial(link)
+        except QuorateError as error:
+            done.set_exception(error)
+            done.exception()
+            raise
+        except BaseException as error:
+            done.set_exception(StoreUnavailable(f"Connecting stopped: {error!r}"))
+            done.exception()
+            raise
+        self._link = link
+        self._connections += 1
+        done.set_result(link)
+
+    def _hear(self, reply: Reply) -> None:
+        future, _ = self._pending.popleft()
+        if future.done():
+            return
+        if isinstance(reply, hiredis.ReplyError):
+            future.set_exception(self._refusal(str(reply)))
+        else:
+            future.set_result(reply)
+
+    def _refusal(self, text: str) -> QuorateError:
+        if text.startswith(_COMING_BACK):
+            return StoreUnavailable(
+                f"{self._dialer.shown} does not serve right now.",
+                text,
+                "It says so itself; it usually passes.",
+            )
+        return StoreRefused(f"{self._dialer.shown} answered with an error.", text)
+
+    def _lost(self, error: Exception | None) -> None:
+        self._link = None
+        unsent = len(self._outbox)
+        self._outbox = []
+        pending, self._pending = self._pending, deque()
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        why = str(error) if error else "the connection was closed"
+        sent = len(pending) - unsent
+        for index, (future, _) in enumerate(pending):
+            if future.done():
+                continue
+            kind = OutcomeUnknown if index < sent else StoreUnavailable
+            future.set_exception(
+                kind(
+                    f"No answer from {self._dialer.shown}.",
+                    why,
+                    "It may have happened: look before you repeat it."
+                    if kind is OutcomeUnknown
+                    else "It was not sent; try again.",
+                )
+            )
+
+    def _look(self) -> None:
+        """A reply is due; if it is late, the connection is not worth keeping."""
+        self._watch = None
+        if not self._pending:
+            return
+        loop = asyncio.get_running_loop()
+        left_s = self._pending[0][1] - loop.time()
+        if left_s > 0:
+            self._watch = loop.call_later(left_s, self._look)
+            return
+        link, self._link = self._link, None
+        if link is not None:
+            link.mute()
+            link.close()
+        self._lost(TimeoutError(f"nothing came within {self._timeout_s:g} s"))

@@ -1,0 +1,171 @@
+"""One connection to a Redis server, spoken by hiredis' reader.
+
+redis-py opens it (address, credentials, TLS); then its transport is handed to this
+protocol, which costs a fraction of redis-py's own reading and writing a command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias, cast
+
+import hiredis
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    RedisError,
+    ResponseError,
+)
+from redis.maint_notifications import MaintNotificationsConfig
+
+from quorate.core.errors import StoreRefused, StoreUnavailable
+
+from .address import Address
+
+Reply: TypeAlias = Any
+"""`None | int | bytes | list[Reply]`; an error reply is a `hiredis.ReplyError`."""
+
+_NOTHING = object()
+
+
+def pack(*words: str | bytes | int | float) -> bytes:
+    """A command in RESP, as the server reads it."""
+    packed: bytes = hiredis.pack_command(cast("tuple[str]", words))
+    return packed
+
+
+def _deaf(_: object) -> None:
+    return None
+
+
+class Link(asyncio.Protocol):
+    """A taken-over connection: bytes out, replies in."""
+
+    def __init__(
+        self, hear: Callable[[Reply], None], lost: Callable[[Exception | None], None]
+    ) -> None:
+        self._hear = hear
+        self._lost = lost
+        self._reader = hiredis.Reader(notEnoughData=_NOTHING)
+        self._transport: asyncio.Transport | None = None
+        self._opener: AbstractConnection | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    def take_over(self, opener: AbstractConnection) -> None:
+        """Become the protocol of the connection that redis-py has opened."""
+        writer = cast("asyncio.StreamWriter", opener._writer)
+        transport = cast("asyncio.Transport", writer.transport)
+        self._transport = transport
+        self._opener = opener
+        transport.set_protocol(self)
+        if not transport.is_reading():
+            transport.resume_reading()
+
+    def write(self, data: bytes) -> None:
+        """Send now. Without a connection this does nothing: `lost` was called."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def mute(self) -> None:
+        """Hear nothing more from this connection, not even that it is lost."""
+        self._hear = self._lost = _deaf
+
+    def close(self) -> None:
+        """Cut the connection; `lost` follows. Nothing waits for the other side."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        try:
+            while (reply := self._reader.gets()) is not _NOTHING:
+                self._hear(reply)
+        except hiredis.ProtocolError:
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._opener is not None:
+            self._opener._reader = self._opener._writer = None
+            self._opener = None
+        self._lost(exc)
+
+
+class Dialer:
+    """Opens links to a server, wherever it is at the time."""
+
+    def __init__(
+        self,
+        address: Callable[[], Address],
+        *,
+        connect_timeout_s: float,
+        resolve: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        self._address = address
+        self._resolve = resolve
+        self._timeout_s = connect_timeout_s
+
+    @property
+    def shown(self) -> str:
+        return self._address().shown
+
+    async def dial(self, link: Link) -> Link:
+        """Connect and hand the connection to `link`.
+
+        Raises `StoreUnavailable` when nobody answers in time, `StoreRefused` when the
+        server does not let us in. A server of our own is started again if it is gone.
+        """
+        try:
+            return await self._dial(link)
+        except StoreUnavailable:
+            if self._resolve is None:
+                raise
+        await self._resolve()
+        return await self._dial(link)
+
+    async def _dial(self, link: Link) -> Link:
+        pool: ConnectionPool = ConnectionPool.from_url(
+            self._address().url,
+            protocol=2,
+            socket_timeout=self._timeout_s,
+            socket_connect_timeout=self._timeout_s,
+            client_name="quorate",
+            retry=Retry(NoBackoff(), 0),
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
+        )
+        opener = cast(
+            "AbstractConnection",
+            pool.make_connection(),  # type: ignore[no-untyped-call]
+        )
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await opener.connect()  # type: ignore[no-untyped-call]
+        except BaseException as error:
+            await opener.disconnect(nowait=True)
+            self._explain(error)
+            raise
+        link.take_over(opener)
+        return link
+
+    def _explain(self, error: BaseException) -> None:
+        """Raise what the failed connection means to a user, if it means anything."""
+        refused = (AuthenticationError, AuthorizationError, ResponseError)
+        if isinstance(error, refused):
+            raise StoreRefused(
+                f"{self.shown} refused the connection.",
+                str(error),
+                "Check user and password in the URL.",
+            ) from error
+        if isinstance(error, (RedisError, OSError)):
+            raise StoreUnavailable(
+                f"{self.shown} cannot be reached.",
+                str(error) or type(error).__name__,
+                "Is the server running, and is the address right?",
+            ) from error

@@ -1,0 +1,63 @@
+"""Lua in files of their own, run by digest.
+
+A script lies beside the module that runs it, as `scripts/<name>.lua`. Its first line
+may be a shebang with flags; a comment follows that says what it does, its KEYS, its
+ARGV and what it returns. `-- include <name>` pulls in a fragment from the same folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+
+_INCLUDE = re.compile(r"^-- include (\w+)$", re.MULTILINE)
+_SHEBANG = re.compile(r"\A#![^\n]*\n")
+_IDEMPOTENT = re.compile(r"^-- idempotent", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script as the server gets it.
+
+    `bare` is the text without the shebang, for servers that do not know it.
+    `idempotent` means that sending it twice has the effect of sending it once.
+    """
+
+    name: str
+    text: str
+    sha: str
+    bare: str
+    bare_sha: str
+    idempotent: bool
+
+
+@lru_cache(maxsize=256)
+def load(package: str, name: str) -> Script:
+    """The script `<package>/scripts/<name>.lua`, fragments included."""
+    text = _expand(package, name, ())
+    bare = _SHEBANG.sub("", text)
+    return Script(
+        name=f"{package.rpartition('.')[2]}/{name}",
+        text=text,
+        sha=_digest(text),
+        bare=bare,
+        bare_sha=_digest(bare),
+        idempotent=bool(_IDEMPOTENT.search(bare)),
+    )
+
+
+def _expand(package: str, name: str, within: tuple[str, ...]) -> str:
+    if name in within:
+        raise ValueError(f"script {name} includes itself: {' → '.join(within)}")
+    source = resources.files(package).joinpath("scripts", f"{name}.lua")
+    text = source.read_text(encoding="utf-8")
+    return _INCLUDE.sub(
+        lambda found: _expand(package, found[1], (*within, name)).rstrip("\n"), text
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

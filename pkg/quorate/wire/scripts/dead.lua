@@ -1,0 +1,8 @@
+-- dead: which sessions have ended and still have a row.
+-- idempotent
+-- KEYS  1 sessions        ARGV  1 at most so many
+-- returns a list of sessions
+-- clock: server
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, tonumber(ARGV[1]))
