@@ -1,0 +1,102 @@
+"""One backend of a process: its wire, its session, and who looks after the two.
+
+Stands between the mechanisms and the capabilities. `node.py` opens one for each
+distinct URL; a manager that is used alone (`get_lock_manager(url)`) opens its own.
+"""
+
+from __future__ import annotations
+
+from quorate.core.clock import Chance, Clock, SystemClock, fresh_chance
+from quorate.core.events import Emit, silent
+from quorate.core.ids import new_session_id
+from quorate.core.lifecycle import Household, Tasks
+from quorate.lease.keeper import Keeper
+from quorate.lease.lease import LeaseTerms
+from quorate.lease.session import Session
+from quorate.lease.sweeper import Room, Sweeper
+from quorate.wire.redis import Wire, WireLimits
+from quorate.wire.sessions import RedisSessions
+
+
+class Backend:
+    """A server in use. `await start()` before, `await stop()` after; or `async with`.
+
+    Stopping gives the session up: what the process still claims is free at once.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        namespace: str = "quorate",
+        terms: LeaseTerms | None = None,
+        limits: WireLimits | None = None,
+        emit: Emit = silent,
+    ) -> None:
+        self.url = url
+        self.emit = emit
+        self.clock: Clock = SystemClock()
+        self.chance: Chance = fresh_chance()
+        self.terms = terms or LeaseTerms()
+        self.wire = Wire(
+            url, namespace=namespace, limits=limits, emit=emit, clock=self.clock
+        )
+        self._ident = new_session_id()
+        self._tasks = Tasks(emit, self.clock)
+        self._household = Household()
+        self._session: Session | None = None
+        self._sweeper: Sweeper | None = None
+        self._rooms: list[Room] = []
+
+    @property
+    def session(self) -> Session:
+        """The session of this process with the server."""
+        if self._session is None:
+            raise RuntimeError("the backend is not open: call start() first")
+        return self._session
+
+    @property
+    def sweeper(self) -> Sweeper:
+        """Who cleans up after sessions that died."""
+        if self._sweeper is None:
+            raise RuntimeError("the backend is not open: call start() first")
+        return self._sweeper
+
+    async def start(self) -> None:
+        """Connect and begin to keep the session."""
+        await self._household.start(self.wire)
+        sessions = RedisSessions(self.wire.calls)
+        self._session = Session(
+            self._ident, sessions, self.terms, self.emit, self.clock
+        )
+        self._sweeper = Sweeper(
+            sessions, emit=self.emit, clock=self.clock, chance=self.chance
+        )
+        keeper = Keeper(
+            self._session,
+            self.wire.new_sessions,
+            emit=self.emit,
+            clock=self.clock,
+            chance=self.chance,
+        )
+        keeper.on_late(self._sweeper.look_in)
+        try:
+            await self._household.start(keeper)
+        except BaseException:
+            await self._household.stop()
+            raise
+        self._sweeper.wake = self._tasks.employ(self._sweeper).wake
+
+    async def stop(self) -> None:
+        """End the session, then the connections. Twice is harmless."""
+        await self._tasks.close()
+        if self._session is not None:
+            await self._session.end()
+        await self._household.stop()
+
+    async def __aenter__(self) -> Backend:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
