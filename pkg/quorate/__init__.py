@@ -1,0 +1,1 @@
+"""Quorate: processes agree on who is there, who may act, and what is to be done."""
