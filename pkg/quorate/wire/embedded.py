@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import Literal, TypeAlias
 from urllib.parse import quote, unquote
 
 from quorate.core.clock import SystemClock
@@ -32,9 +33,12 @@ from .embedded_directory import Directory, Whereabouts, fresh_whereabouts
 LACKS: frozenset[Lack] = frozenset(("replicas", "failover", "cluster"))
 GRACE_S = 1.0
 ATTEMPTS = 5
-WITHIN_S = 30.0
+OPEN_WITHIN_S = 30.0
+BACK_WITHIN_S = 5.0
 _ANSWER_S = 1.0
 _BEAT_S = 0.02
+
+State: TypeAlias = Literal["ready", "loading", "silent", "ended"]
 
 _clock = SystemClock()
 
@@ -76,7 +80,7 @@ class EmbeddedServer:
             raise RuntimeError("resolve() has not yet been awaited")
         return self._address
 
-    async def resolve(self, within_s: float = WITHIN_S) -> Address:
+    async def resolve(self, within_s: float = BACK_WITHIN_S) -> Address:
         """Where the server is now; starts it if it does not run.
 
         Raises `StoreUnavailable` with the server's last log lines if it does not answer
@@ -118,18 +122,18 @@ class EmbeddedServer:
         await to_the_end(_end(self._home), "end embedded server")
 
 
-async def open_embedded(directory: Path | None = None) -> EmbeddedServer:
-    """Hold the server of `directory` open, starting it if nobody has.
+async def open_embedded(url: str = "embedded://") -> EmbeddedServer:
+    """Hold the server of the directory in `url` open, starting it if nobody has.
 
     Raises `MissingCapability` when the extra `embedded` is missing or has no server for
     this machine, `InvalidUrl` when the directory cannot be used, `StoreUnavailable`
     when the server does not come up.
     """
     _binary()
-    server = EmbeddedServer(_prepared(directory))
+    server = EmbeddedServer(_prepared(directory_in(url)))
     try:
         server._home.directory.prepare()
-        await server.resolve()
+        await server.resolve(OPEN_WITHIN_S)
     except BaseException:
         await server.close()
         raise
@@ -162,12 +166,16 @@ async def _take_over(home: _Home, lock: int, deadline: float) -> Whereabouts:
             await _dismiss(home)
             home.guard = _start(home, place, lock)
             state = await _ready(home.guard, place, deadline)
-            if state == "ready":
+            if state in ("ready", "loading"):
+                # One that loads is on its way: whoever asks again will find it.
                 directory.write_address(place)
+            if state == "ready":
                 return place
             said = directory.last_words(place)
             if state != "ended" or "in use" not in said:
                 break
+        if state != "loading":
+            await _dismiss(home)
         raise StoreUnavailable(
             f"The embedded server in {directory.path} did not come up ({state}).",
             f"The end of its log:\n  {said}",
@@ -202,9 +210,9 @@ def _start(home: _Home, place: Whereabouts, lock: int) -> subprocess.Popen[bytes
 
 async def _ready(
     keeper: subprocess.Popen[bytes], place: Whereabouts, deadline: float
-) -> str:
-    """ "ready", "ended", or what it was doing when the time was over."""
-    state = "silent"
+) -> State:
+    """What became of a server that was started."""
+    state: State = "silent"
     while state != "ready" and _clock.monotonic() < deadline:
         if keeper.poll() is not None:
             return "ended"
@@ -214,8 +222,7 @@ async def _ready(
     return state
 
 
-async def _answers(place: Whereabouts) -> str:
-    """ "ready", "loading its data", or "silent"."""
+async def _answers(place: Whereabouts) -> State:
     writer = None
     try:
         async with asyncio.timeout(_ANSWER_S):
@@ -229,7 +236,7 @@ async def _answers(place: Whereabouts) -> str:
             writer.transport.abort()
     if said == (b"+OK\r\n", b"+PONG\r\n"):
         return "ready"
-    return "loading its data" if said[1].startswith(b"-LOADING") else "silent"
+    return "loading" if said[1].startswith(b"-LOADING") else "silent"
 
 
 async def _end(home: _Home) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from quorate.core.errors import MissingCapability
 from quorate.core.lifecycle import to_the_end
+from quorate.core.names import check_name
 
 from .address import Address, Lack
 
@@ -80,19 +81,21 @@ class MemoryServer:
         await to_the_end(asyncio.to_thread(running.end), "end memory server")
 
 
-async def open_memory(name: str = "") -> MemoryServer:
-    """Hold the server `memory://name` open, starting it if nobody has.
+async def open_memory(url: str = "memory://") -> MemoryServer:
+    """Hold the server that `url` names open, starting it if nobody has.
 
-    Raises `MissingCapability` when the extra `memory` is not installed.
+    Raises `InvalidName`, and `MissingCapability` when the extra `memory` is missing.
     """
+    name = name_in(url)
     # Importing fakeredis takes half a second, which is not for the event loop.
     await to_the_end(asyncio.to_thread(_fake_server_module), "import fakeredis")
     return MemoryServer(name)
 
 
 def name_in(url: str) -> str:
-    """The name that a `memory://` URL gives; it may be empty, which is a name too."""
-    return unquote(url.removeprefix("memory://")).rstrip("/")
+    """The name that a `memory://` URL gives; none is a name too."""
+    name = unquote(url.removeprefix("memory://")).rstrip("/")
+    return check_name(name, "memory server") if name else ""
 
 
 def _fake_server() -> FakeTcpServer:
