@@ -1,0 +1,1 @@
+"""Versioned values and who hears of them."""
