@@ -1,0 +1,1 @@
+"""From single results to a verdict: healthy or not, and since when."""
