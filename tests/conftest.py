@@ -1,0 +1,120 @@
+"""What every test may ask for.
+
+    namespace         a fresh name for keys: tests share servers and keep apart by it
+    redis_url         memory://…, a valkey and a redis in turn: for contract tests
+    server            the shared valkey and redis in turn, a `tests.servers.Server`:
+                      url, port, pid, info(), commandstats(), reset_stats(), flush(),
+                      admin (a blocking client). Leave it as you found it
+    private_server    a fresh valkey for this test alone: kill(), pause(), resume(),
+                      await restart(), stop()
+    start_server      start_server("redis", persistence="always", password="…",
+                      options={"maxmemory": "4mb"}) → a further private server
+    heard             hears events: pass `heard.emit`, then `await heard(LockLost)`
+    clock             a `ManualClock`: it moves only by `await clock.advance(5)`
+
+A redis-server that is missing is told of at the end and its tests are skipped; with
+CI=true they fail. QUORATE_TEST_REDIS_URL names a server to use instead in `redis_url`.
+No server outlives the run, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+from tests.servers import (
+    KINDS,
+    Kind,
+    MissingServer,
+    Server,
+    Servers,
+    ServerSettings,
+    StartServer,
+)
+
+from quorate.testing.clock import ManualClock
+from quorate.testing.heard import Heard
+from quorate.wire.memory import open_memory
+
+_missing: set[str] = set()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for reason in sorted(_missing):
+        terminalreporter.write_sep("!", "a server is missing", red=True, bold=True)
+        terminalreporter.write_line(reason)
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """The real servers of this run, started when first asked for."""
+    servers = Servers(tmp_path_factory.mktemp("servers"))
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture
+def namespace() -> str:
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(params=["memory", *KINDS])
+async def redis_url(
+    request: pytest.FixtureRequest, servers: Servers, namespace: str
+) -> AsyncIterator[str]:
+    if request.param == "memory":
+        url = f"memory://{namespace}"
+        server = await open_memory(url)
+        yield url
+        await server.close()
+    elif request.param == "redis" and "QUORATE_TEST_REDIS_URL" in os.environ:
+        yield os.environ["QUORATE_TEST_REDIS_URL"]
+    else:
+        yield or_skip(servers.shared, request.param).url
+
+
+@pytest.fixture(params=KINDS)
+def server(request: pytest.FixtureRequest, servers: Servers) -> Server:
+    return or_skip(servers.shared, request.param)
+
+
+@pytest.fixture
+def start_server(servers: Servers) -> Iterator[StartServer]:
+    started: list[Server] = []
+
+    def start(kind: Kind = "valkey", **settings: object) -> Server:
+        chosen = ServerSettings(kind=kind, **settings)  # type: ignore[arg-type]
+        started.append(server := or_skip(servers.start, chosen))
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def private_server(start_server: StartServer) -> Server:
+    return start_server("valkey")
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+def or_skip(start: Callable[..., Server], what: object) -> Server:
+    """The server; where there is none, the test is skipped, or fails in CI."""
+    try:
+        return start(what)
+    except MissingServer as error:
+        _missing.add(str(error))
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
