@@ -1,0 +1,1 @@
+"""A clinic's online consultations: the parts of the advanced integration example."""

@@ -1,0 +1,128 @@
+"""Prometheus metrics: events are counted, `stats()` are read when somebody scrapes.
+
+Nothing on a hot path knows that metrics exist. Labels come from closed sets only: event
+names, lanes, states; never a key, a task id or a lock's name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    generate_latest,
+    start_http_server,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from quorate.core.events import Event
+
+ReadStats = Callable[[], object]
+"""Returns a frozen dataclass; its numbers become metrics."""
+
+_UNITS = {"_s": "_seconds", "_bytes": "_bytes"}
+_PLAIN = re.compile(r"[^a-zA-Z0-9_]")
+
+
+class Metrics(Collector):
+    """The metrics of one node, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._sources: dict[str, ReadStats] = {}
+        self._events = Counter(
+            "quorate_events", "Events by name.", ["event"], registry=self.registry
+        )
+        self._unreadable = Counter(
+            "quorate_unreadable_stats",
+            "Scrapes for which the statistics of a part could not be read.",
+            ["of"],
+            registry=self.registry,
+        )
+        self.registry.register(self)
+        self._server: Callable[[], None] | None = None
+
+    def add(self, name: str, read: ReadStats) -> None:
+        """Show the numbers that `read()` returns as `quorate_<name>_<field>`."""
+        self._sources[name] = read
+
+    def count(self, event: Event) -> None:
+        """Count an event. An `Emit`."""
+        self._events.labels(event.name).inc()
+
+    def collect(self) -> Iterator[Metric]:
+        """One scrape. A source that raises is left out of it, and counted."""
+        for name, read in self._sources.items():
+            try:
+                stats = read()
+            except Exception:
+                self._unreadable.labels(name).inc()
+                continue
+            if is_dataclass(stats) and not isinstance(stats, type):
+                yield from _families(name, stats)
+
+    def page(self) -> bytes:
+        """The page that Prometheus reads."""
+        return generate_latest(self.registry)
+
+    def serve(self, port: int, host: str = "127.0.0.1") -> int:
+        """Serve the page at `http://host:port/metrics`; port 0 takes a free one."""
+        server, thread = start_http_server(port, addr=host, registry=self.registry)
+
+        def close() -> None:
+            server.shutdown()
+            server.server_close()
+            thread.join(timeout=5.0)
+
+        self._server = close
+        return int(server.server_port)
+
+    def close(self) -> None:
+        """Stop serving."""
+        if self._server is not None:
+            close, self._server = self._server, None
+            close()
+
+
+def _families(name: str, stats: object) -> Iterator[Metric]:
+    for field in fields(stats):  # type: ignore[arg-type]
+        value = getattr(stats, field.name)
+        metric = f"quorate_{name}_{_with_unit(field.name)}"
+        if isinstance(value, bool):
+            value = int(value)
+        if isinstance(value, (int, float)):
+            yield _family(metric, field.name, {None: value})
+        elif isinstance(value, Mapping):
+            numbers: dict[str | None, float] = {
+                str(getattr(key, "value", key)): number
+                for key, number in value.items()
+                if isinstance(number, (int, float))
+            }
+            yield _family(metric, field.name, numbers)
+
+
+def _family(metric: str, field: str, numbers: Mapping[str | None, float]) -> Metric:
+    labels = [] if None in numbers else ["of"]
+    text = f"{field.replace('_', ' ')}."
+    family = (
+        CounterMetricFamily(metric.removesuffix("_total"), text, labels=labels)
+        if field.endswith("_total")
+        else GaugeMetricFamily(metric, text, labels=labels)
+    )
+    for of, number in numbers.items():
+        family.add_metric([] if of is None else [of], number)
+    return family
+
+
+def _with_unit(field: str) -> str:
+    plain = _PLAIN.sub("_", field)
+    for short, long in _UNITS.items():
+        if plain.endswith(f"{short}_total"):
+            return f"{plain.removesuffix(f'{short}_total')}{long}_total"
+        if plain.endswith(short):
+            return plain.removesuffix(short) + long
+    return plain

@@ -1,0 +1,57 @@
+"""Events as log lines."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from typing import ClassVar
+
+from quorate.core.events import Event
+from quorate.core.secret import Secret
+from quorate.observability.logs import LogSettings, configure_logs, log_events
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockMislaid(Event):
+    level: ClassVar[str] = "warning"
+    lock: str
+    password: Secret | None = None
+    more: object = None
+
+
+def written(settings: LogSettings, *events: Event) -> str:
+    stream = io.StringIO()
+    write = log_events(configure_logs(settings, stream))
+    for event in events:
+        write(event)
+    return stream.getvalue()
+
+
+def test_a_line_has_message_level_time_service_and_the_facts():
+    line = json.loads(written(LogSettings(service="shop"), LockMislaid(lock="a")))
+
+    assert line["message"] == "lock.mislaid"
+    assert line["level"] == "warning"
+    assert line["service"] == "shop"
+    assert line["lock"] == "a"
+    assert line["timestamp"].endswith("Z")
+
+
+def test_secrets_are_masked_wherever_they_stand():
+    secret = Secret("CANARY-1")
+    event = LockMislaid(lock="a", password=secret, more={"deep": [secret, (secret,)]})
+
+    assert "CANARY" not in written(LogSettings(), event)
+    assert "CANARY" not in written(LogSettings(format="console"), event)
+
+
+def test_lines_below_the_level_are_not_written():
+    assert written(LogSettings(level="error"), LockMislaid(lock="a")) == ""
+
+
+def test_the_console_form_reads_as_one_line():
+    text = written(LogSettings(format="console"), LockMislaid(lock="a"))
+
+    assert "lock.mislaid" in text
+    assert text.count("\n") == 1
