@@ -42,12 +42,12 @@ async def test_what_was_set_is_there_until_it_ages(cache, clock):
     await cache.set("a", "1")
     await cache.set("b", "2", ttl_s=5.0)
 
-    clock.time += 5.0
+    await clock.advance(5.0)
 
     assert await cache.get("a") == "1"
     assert await cache.get("b") is None
     assert await cache.get("b", "nothing") == "nothing"
-    clock.time += 55.0
+    await clock.advance(55.0)
     assert await cache.get("a") is None
 
 
@@ -77,7 +77,7 @@ async def test_what_is_loaded_has_its_own_time_if_asked(cache, clock):
     loader.gate.set()
     await cache.get_or_load("a", loader, ttl_s=5.0)
 
-    clock.time += 5.0
+    await clock.advance(5.0)
 
     assert await cache.get("a") is None
 
