@@ -14,7 +14,7 @@ MAY_CREATE_TASKS = {"core/lifecycle.py": "the one owner of tasks"}
 MAY_LOOP = {
     "core/lifecycle.py": "the one loop, around every role",
 }
-MAY_SEE_THE_ENVIRONMENT = ("settings.py", "testing/")
+MAY_SEE_THE_ENVIRONMENT = ("settings.py", "settings/", "testing/")
 MAY_PRINT = ("cli/", "console/")
 
 TASK_MAKERS = {"create_task", "ensure_future", "TaskGroup"}
@@ -114,9 +114,16 @@ def one_reader_of_the_environment(house: House) -> Iterator[Fault]:
     for source in house.sources:
         if source.path.startswith(MAY_SEE_THE_ENVIRONMENT):
             continue
-        for line, name in names_in(source):
-            if name in ENVIRONMENT:
-                yield Fault(source.path, line, f"{name}: only settings.py reads it")
+        for node in source.nodes():
+            match node:
+                case ast.Attribute(value=ast.Name(id="os"), attr=name):
+                    names = {name}
+                case ast.ImportFrom(module="os", names=aliases):
+                    names = {alias.name for alias in aliases}
+                case _:
+                    continue
+            for name in names & ENVIRONMENT:
+                yield Fault(source.path, node.lineno, f"{name}: only settings read it")
 
 
 def no_print(house: House) -> Iterator[Fault]:

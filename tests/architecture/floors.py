@@ -55,11 +55,12 @@ PLACE_OF = {
 
 PURE = (
     "*/events.py", "*/model.py", "core/errors.py", "core/codec.py", "core/names.py",
+    "core/interpolate.py", "core/scalars.py", "core/secret.py", "core/shape.py",
     "lease/lease.py", "watch/versioned.py", "watch/patterns.py", "verdict/*.py",
     "resilience/backoff.py", "resilience/breaker.py", "resilience/budget.py",
-    "cache/lru.py", "cache/ttl.py", "cache/fifo.py", "cache/lfu.py", "wire/keys.py",
-    "locks/deadlock.py", "registry/balancing/*.py", "queue/decide.py", "queue/lanes.py",
-    "config/tree.py", "config/layers.py", "config/diff.py", "config/history.py",
+    "cache/expiring.py", "cache/deadlines.py", "cache/policies.py", "wire/keys.py",
+    "locks/deadlock.py", "registry/endpoint.py", "registry/balancing/*.py", "queue/decide.py",
+    "queue/lanes.py", "config/yaml_core.py", "config/tree.py", "config/layers.py", "config/diff.py", "config/history.py",
     "config/schema.py", "config/formats.py", "config/protocol.py",
     "reactions/view.py", "reactions/actions.py", "reactions/rules/*.py",
 )  # fmt: skip
