@@ -1,0 +1,250 @@
+"""The sections that Quorate adds of its own, each setting with unit, limit and reason.
+
+A duration ends in `_s` and is in seconds. Defaults are those that DESIGN.md argues for;
+the reasons here are what an error says and what `config/quorate.yaml` explains.
+"""
+
+# ruff: noqa: RUF009 — `setting` and `section` make dataclass fields, not values
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from quorate.core.shape import section, setting
+
+SECONDS = "seconds"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSettings:
+    """The one failure detector: how soon the loss of a process is noticed."""
+
+    ttl_s: float = setting(
+        15.0,
+        "A process that is silent for so long loses its locks, jobs and instances.",
+        unit=SECONDS,
+        at_least=0.5,
+        at_most=3600,
+    )
+    renew_every_s: float = setting(
+        5.0,
+        "Two renewals may be lost before the session is in danger.",
+        unit=SECONDS,
+        above=0,
+    )
+    max_stall_s: float = setting(
+        30.0,
+        "An event loop without progress for so long is not renewed any more.",
+        unit=SECONDS,
+        above=0,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireSettings:
+    """Deadlines towards a server."""
+
+    timeout_s: float = setting(
+        5.0,
+        "A reply that is later ends the connection: nothing behind it can be trusted.",
+        unit=SECONDS,
+        above=0,
+        at_most=60,
+    )
+    connect_timeout_s: float = setting(
+        3.0,
+        "A server that does not accept in this time counts as away.",
+        unit=SECONDS,
+        above=0,
+        at_most=60,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockSettings:
+    """What a lock does unless the caller says otherwise."""
+
+    wait_s: float = setting(
+        10.0,
+        "A caller that waits longer is told who holds the lock.",
+        unit=SECONDS,
+        at_least=0,
+    )
+    max_hold_s: float = setting(
+        0.0,
+        "A hold ends after this time even if its owner lives; 0 sets no such end.",
+        unit=SECONDS,
+        at_least=0,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneWeights:
+    """How often each lane is served while all of them have tasks."""
+
+    high: int = setting(16, "Urgent tasks get most turns.", unit="turns", at_least=1)
+    normal: int = setting(4, "Ordinary tasks keep moving.", unit="turns", at_least=1)
+    low: int = setting(1, "Nobody waits for ever.", unit="turns", at_least=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrySettings:
+    """What happens to a task that failed."""
+
+    attempts: int = setting(
+        5,
+        "After so many failures a task goes to the dead letters.",
+        unit="attempts",
+        at_least=1,
+        at_most=100,
+    )
+    backoff_base_s: float = setting(
+        1.0, "The longest rest after the first failure.", unit=SECONDS, above=0
+    )
+    backoff_cap_s: float = setting(
+        600.0, "No rest between attempts is longer.", unit=SECONDS, above=0
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSettings:
+    """Lanes, limits and patience of the task queue."""
+
+    weights: LaneWeights = section(LaneWeights)
+    retries: RetrySettings = section(RetrySettings)
+    age_floor_s: float = setting(
+        60.0,
+        "A low task that waits longer gets at least one turn in eight.",
+        unit=SECONDS,
+        above=0,
+    )
+    reserved_for_high: float = setting(
+        0.1,
+        "So much of a worker stays free for urgent tasks.",
+        unit="share",
+        at_least=0,
+        at_most=0.9,
+    )
+    concurrency: int = setting(
+        32,
+        "Tasks that one worker process runs at once.",
+        unit="tasks",
+        at_least=1,
+        at_most=10_000,
+    )
+    attempt_timeout_s: float = setting(
+        300.0,
+        "An attempt that runs longer is stopped and counts as failed.",
+        unit=SECONDS,
+        above=0,
+    )
+    result_ttl_s: float = setting(
+        3600.0,
+        "A result that nobody fetched is forgotten after this time.",
+        unit=SECONDS,
+        at_least=1,
+    )
+    grace_s: float = setting(
+        25.0,
+        "Running tasks may finish so long when a worker stops; below the 30 s that "
+        "Kubernetes waits.",
+        unit=SECONDS,
+        at_least=0,
+    )
+    payload_max_bytes: int = setting(
+        262_144,
+        "Larger payloads belong in a store; the task carries a reference.",
+        unit="bytes",
+        at_least=1024,
+        at_most=16_777_216,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrySettings:
+    """How instances are announced and protected."""
+
+    resync_every_s: float = setting(
+        30.0,
+        "A snapshot is compared so often, in case a change was missed.",
+        unit=SECONDS,
+        at_least=1,
+    )
+    drain_s: float = setting(
+        10.0,
+        "A leaving instance waits so long at most until callers have stopped.",
+        unit=SECONDS,
+        at_least=0,
+    )
+    protect_share: float = setting(
+        0.3,
+        "If more of a service dies at once, the dead stay listed as suspect.",
+        unit="share",
+        above=0,
+        at_most=1,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthSettings:
+    """How results of checks become a verdict."""
+
+    timeout_s: float = setting(
+        10.0, "A check that takes longer has failed.", unit=SECONDS, above=0
+    )
+    rise: int = setting(
+        2, "So many good results in a row mean healthy.", unit="results", at_least=1
+    )
+    fall: int = setting(
+        3, "So many bad results in a row mean unhealthy.", unit="results", at_least=1
+    )
+    history: int = setting(
+        100, "Results kept for each check.", unit="results", at_least=1, at_most=10_000
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReactionSettings:
+    """How calmly degraded mode comes and goes."""
+
+    enter_after_s: float = setting(
+        3.0,
+        "A dependency must be unhealthy so long before degraded mode begins.",
+        unit=SECONDS,
+        at_least=0,
+    )
+    leave_after_s: float = setting(
+        5.0,
+        "All dependencies must be healthy so long before it ends.",
+        unit=SECONDS,
+        at_least=0,
+    )
+    dwell_s: float = setting(
+        10.0, "It lasts at least so long: no flapping.", unit=SECONDS, at_least=0
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggingSettings:
+    """What is logged, and how it looks."""
+
+    level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "Events below this level are not written.", env=("LOG_LEVEL",)
+    )
+    format: Literal["console", "json"] = setting(
+        "console", "json for machines, console for people."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSettings:
+    """Where Prometheus finds the numbers."""
+
+    enabled: bool = setting(False, "A port is opened only when asked for.")
+    port: int = setting(
+        9464,
+        "The port that OpenTelemetry's exporter uses by habit.",
+        unit="TCP port",
+        at_least=1,
+        at_most=65_535,
+    )
