@@ -1,5 +1,6 @@
 """A shape is filled from a tree, or everything that is wrong with the tree is told."""
 
+# ruff: noqa: RUF009 — `setting` and `section` make dataclass fields, not values
 from __future__ import annotations
 
 from dataclasses import dataclass
