@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
+
+from quorate.core.errors import InvalidInput
 
 Details = Mapping[str, str]
 
@@ -73,3 +76,20 @@ class HealthStatus:
             "timestamp": self.timestamp,
             "details": dict(self.details),
         }
+
+    @classmethod
+    def from_dict(cls, data: object) -> HealthStatus:
+        """The status that `to_dict` wrote. Raises `InvalidInput` for anything else."""
+        if isinstance(data, Mapping):
+            with suppress(KeyError, ValueError, TypeError):
+                return cls(
+                    HealthState(data["status"]),
+                    str(data.get("message", "")),
+                    float(data.get("timestamp", 0.0)),
+                    {str(k): str(v) for k, v in (data.get("details") or {}).items()},
+                )
+        raise InvalidInput(
+            f"{data!r} is not a health status.",
+            "It needs a status out of "
+            f"{', '.join(state.value for state in HealthState)}.",
+        )

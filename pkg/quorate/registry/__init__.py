@@ -1,0 +1,1 @@
+"""Who is there, how they are, and whom to call."""

@@ -1,0 +1,1 @@
+"""Which instance gets the next call: decisions only, no waiting."""
