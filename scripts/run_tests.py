@@ -58,15 +58,16 @@ def tool(*words: str) -> tuple[str, ...]:
     return (PYTHON, "-m", *words)
 
 
-def existing(*paths: str) -> tuple[str, ...]:
-    return tuple(path for path in paths if (ROOT / path).exists())
+def with_python(*folders: str) -> tuple[str, ...]:
+    """Those of the folders that have anything to check."""
+    return tuple(folder for folder in folders if any((ROOT / folder).rglob("*.py")))
 
 
 RINGS = (
     Ring("servers", (PYTHON, "scripts/servers.py"), loud=True),
     Ring("lint", tool("ruff", "check", "--quiet", ".")),
     Ring("format", tool("ruff", "format", "--check", ".")),
-    Ring("types", tool("mypy", *existing("pkg/quorate", "tests/typing", "scripts"))),
+    Ring("types", tool("mypy", *with_python("pkg/quorate", "tests/typing", "scripts"))),
     Ring("architecture", folder="tests/architecture"),
     Ring(
         "unit",

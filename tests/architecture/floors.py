@@ -59,10 +59,11 @@ PURE = (
     "lease/lease.py", "watch/versioned.py", "watch/patterns.py", "verdict/*.py",
     "resilience/backoff.py", "resilience/breaker.py", "resilience/budget.py",
     "cache/expiring.py", "cache/deadlines.py", "cache/policies.py", "wire/keys.py",
-    "locks/deadlock.py", "registry/endpoint.py", "registry/balancing/*.py", "queue/decide.py",
-    "queue/lanes.py", "config/yaml_core.py", "config/tree.py", "config/layers.py", "config/diff.py", "config/history.py",
-    "config/schema.py", "config/formats.py", "config/protocol.py",
-    "reactions/view.py", "reactions/actions.py", "reactions/rules/*.py",
+    "locks/deadlock.py", "registry/endpoint.py", "registry/balancing/*.py",
+    "queue/decide.py", "queue/lanes.py", "config/yaml_core.py", "config/tree.py",
+    "config/layers.py", "config/diff.py", "config/history.py", "config/schema.py",
+    "config/formats.py", "config/protocol.py", "reactions/view.py",
+    "reactions/actions.py", "reactions/rules/*.py",
 )  # fmt: skip
 """Files that only decide: no waiting, no I/O, no clock and no chance of their own."""
 
