@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -89,8 +89,8 @@ class Source:
 class House:
     """Every file of the package, by path."""
 
-    sources: tuple[Source, ...]
-    lua: Mapping[str, str]
+    sources: tuple[Source, ...] = field(repr=False)
+    lua: Mapping[str, str] = field(repr=False)
 
     @cached_property
     def modules(self) -> frozenset[str]:
