@@ -81,7 +81,7 @@ class HealthStatus:
     def from_dict(cls, data: object) -> HealthStatus:
         """The status that `to_dict` wrote. Raises `InvalidInput` for anything else."""
         if isinstance(data, Mapping):
-            with suppress(KeyError, ValueError, TypeError):
+            with suppress(KeyError, ValueError, TypeError, AttributeError):
                 return cls(
                     HealthState(data["status"]),
                     str(data.get("message", "")),

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from quorate.registry.model import ServiceInfo
+
 from .picker import without
 from .records import Memory
 

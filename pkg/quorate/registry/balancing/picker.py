@@ -10,8 +10,8 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from quorate.core.errors import InvalidInput
-
 from quorate.registry.model import ServiceInfo
+
 from .records import Memory
 
 

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Sequence
 
 from quorate.registry.model import ServiceInfo
+
 from .records import Memory
 
 

@@ -13,9 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from quorate.core.errors import InvalidInput
-from quorate.verdict.model import HealthState
-
 from quorate.registry.model import AdminState, ServiceInfo
+from quorate.verdict.model import HealthState
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from quorate.registry.model import ServiceInfo
+
 from .records import Memory, Record
 
 
