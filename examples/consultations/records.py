@@ -13,6 +13,7 @@ import hashlib
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from aiohttp import web
@@ -36,8 +37,12 @@ async def record(request: web.Request) -> web.Response:
     )
 
 
-async def serve(app: web.Application, port_file: Path) -> None:
-    """Serve `app` on a free port of the loopback, until SIGTERM."""
+async def serve(
+    app: web.Application,
+    port_file: Path,
+    on_ready: Callable[[int], Awaitable[None]] | None = None,
+) -> None:
+    """Serve `app` on a free loopback port until SIGTERM. `on_ready` gets the port."""
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=2.0)
@@ -46,6 +51,8 @@ async def serve(app: web.Application, port_file: Path) -> None:
     fresh = port_file.with_suffix(f".{os.getpid()}")
     fresh.write_text(str(port))
     fresh.replace(port_file)
+    if on_ready is not None:
+        await on_ready(port)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     await ended.wait()

@@ -65,35 +65,44 @@ def _check(value: Json, what: str, path: str, depth: int) -> None:
     kind = type(value)
     if kind is str or value is None or kind is bool:
         return
-    where = f"at {path}" if path else "at the top"
-    if kind is int:
-        if -MAX_INT <= value < MAX_INT:
-            return
-        raise InvalidPayload(f"The {what} has a number beyond 64 bits {where}.")
-    if kind is float:
-        if value == value and value not in (float("inf"), float("-inf")):
-            return
-        raise InvalidPayload(f"The {what} has {value} {where}, which JSON lacks.")
+    if kind is int or kind is float:
+        _check_number(value, what, path)
+    elif kind is dict or kind is list:
+        _check_inside(value, what, path, depth)
+    else:
+        raise InvalidPayload(
+            f"The {what} has a {kind.__name__} {_at(path)}.",
+            "Only None, bool, int, float, str, list and dict travel.",
+            "Convert it first, for instance with dataclasses.asdict or isoformat().",
+        )
+
+
+def _check_number(value: float, what: str, path: str) -> None:
+    if type(value) is int:
+        if not -MAX_INT <= value < MAX_INT:
+            raise InvalidPayload(f"The {what} has a number beyond 64 bits {_at(path)}.")
+    elif value != value or value in (float("inf"), float("-inf")):
+        raise InvalidPayload(f"The {what} has {value} {_at(path)}, which JSON lacks.")
+
+
+def _check_inside(value: Json, what: str, path: str, depth: int) -> None:
     if depth >= MAX_DEPTH:
         raise InvalidPayload(f"The {what} is nested deeper than {MAX_DEPTH} levels.")
-    if kind is dict:
-        for key, item in value.items():
-            if type(key) is not str:
-                raise InvalidPayload(
-                    f"The {what} has the key {key!r} {where}.",
-                    "JSON keys are text; it would come back as another key.",
-                )
-            _check(item, what, f"{path}.{key}" if path else key, depth + 1)
-        return
-    if kind is list:
+    if type(value) is list:
         for index, item in enumerate(value):
             _check(item, what, f"{path}[{index}]", depth + 1)
         return
-    raise InvalidPayload(
-        f"The {what} has a {kind.__name__} {where}.",
-        "Only None, bool, int, float, str, list and dict travel.",
-        "Convert it first, for instance with dataclasses.asdict or isoformat().",
-    )
+    for key, item in value.items():
+        if type(key) is not str:
+            raise InvalidPayload(
+                f"The {what} has the key {key!r} {_at(path)}.",
+                "JSON keys are text; it would come back as another key.",
+            )
+        _check(item, what, f"{path}.{key}" if path else key, depth + 1)
+
+
+def _at(path: str) -> str:
+    return f"at {path}" if path else "at the top"
 
 
 def _no_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

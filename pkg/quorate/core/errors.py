@@ -8,11 +8,11 @@ Each says what happened, why, and what to do, and carries the three as fields.
     │   ├── InvalidUrl                 an address that `connect` cannot use
     │   ├── InvalidPayload             a value that cannot travel (type, depth, size)
     │   └── InvalidSettings            settings, all faults at once
-    ├── MissingCapability              this backend cannot do that, or an extra is missing
+    ├── MissingCapability              the backend cannot do that, or an extra lacks
     ├── StoreError                     something about the server behind a backend
     │   ├── StoreUnavailable           it cannot be reached; nothing was sent
     │   ├── OutcomeUnknown             sent, but no answer came: it may have happened
-    │   └── StoreRefused               it answered with an error (out of memory, rights, …)
+    │   └── StoreRefused               it answered with an error (memory, rights, …)
     ├── OwnershipError                 you are not, or no longer, the owner
     │   ├── SessionLostError           the process's session ended on the server
     │   ├── LockLostError              the lock ended while its block was running

@@ -18,7 +18,7 @@ _WORDS = re.compile(r"(?<!^)(?=[A-Z])")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A fact. Subclasses are frozen, named in the past tense, and carry plain values."""
+    """A fact. Subclasses are frozen, named in the past tense, and hold plain values."""
 
     level: ClassVar[str] = "info"
 
@@ -32,10 +32,14 @@ class Event:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-@lru_cache(maxsize=512)
 def event_name(kind: type[Event]) -> str:
     """`LockLost` → `lock.lost`, `ConfigSourceFailed` → `config.source_failed`."""
-    noun, *rest = _WORDS.sub(" ", kind.__name__).lower().split()
+    return _dotted(kind.__name__)
+
+
+@lru_cache(maxsize=512)
+def _dotted(name: str) -> str:
+    noun, *rest = _WORDS.sub(" ", name).lower().split()
     return f"{noun}.{'_'.join(rest)}" if rest else noun
 
 
@@ -45,7 +49,7 @@ Emit = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerFailed(Event):
-    """Somebody who listens to events raised; the others heard the event all the same."""
+    """Somebody who listens to events raised; the others heard the event anyway."""
 
     level: ClassVar[str] = "error"
     heard: str
