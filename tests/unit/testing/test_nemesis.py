@@ -98,7 +98,7 @@ async def test_faults_begin_and_end_at_the_planned_time(
 ) -> None:
     diary, tasks = Diary(clock), Tasks()
     recorder = Recorder(tmp_path, "nemesis")
-    steps = Step(1, "harm", "a", 2, 0), Step(2, "harm", "b", 3, 0)
+    steps = Step(1, "harm", "a", 1, 0), Step(3, "harm", "b", 2, 0)
     nemesis = Nemesis(schedule(*steps), {"harm": diary}, clock=clock, recorder=recorder)
 
     run = tasks.spawn(nemesis.run(), "nemesis")
@@ -106,8 +106,8 @@ async def test_faults_begin_and_end_at_the_planned_time(
 
     assert diary.lines == [
         (1, "strike", "a"),
-        (2, "strike", "b"),
-        (3, "heal", "a"),
+        (2, "heal", "a"),
+        (3, "strike", "b"),
         (5, "heal", "b"),
     ]
     assert run.done()
