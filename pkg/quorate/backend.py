@@ -9,7 +9,7 @@ from __future__ import annotations
 from quorate.core.clock import Chance, Clock, SystemClock, fresh_chance
 from quorate.core.events import Emit, silent
 from quorate.core.ids import new_session_id
-from quorate.core.lifecycle import Household, Tasks
+from quorate.core.lifecycle import Household, Tasks, to_the_end
 from quorate.lease.keeper import Keeper
 from quorate.lease.lease import LeaseTerms
 from quorate.lease.session import Session
@@ -63,7 +63,9 @@ class Backend:
         return self._sweeper
 
     async def start(self) -> None:
-        """Connect and begin to keep the session."""
+        """Connect and begin to keep the session. A backend is opened once."""
+        if self._session is not None:
+            raise RuntimeError("the backend was open already: make a new one")
         await self._household.start(self.wire)
         sessions = RedisSessions(self.wire.calls)
         self._session = Session(
@@ -74,7 +76,7 @@ class Backend:
         )
         keeper = Keeper(
             self._session,
-            self.wire.new_sessions,
+            lambda: self.wire.new_sessions(self.terms.renew_every_s / 2),
             emit=self.emit,
             clock=self.clock,
             chance=self.chance,
@@ -89,10 +91,15 @@ class Backend:
 
     async def stop(self) -> None:
         """End the session, then the connections. Twice is harmless."""
-        await self._tasks.close()
-        if self._session is not None:
-            await self._session.end()
-        await self._household.stop()
+        await to_the_end(self._stop(), "stop backend")
+
+    async def _stop(self) -> None:
+        try:
+            await self._tasks.close()
+            if self._session is not None:
+                await self._session.end()
+        finally:
+            await self._household.stop()
 
     async def __aenter__(self) -> Backend:
         await self.start()

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 from .clock import Clock, SystemClock
 from .events import Emit, Event, silent
@@ -20,6 +21,11 @@ T = TypeVar("T")
 
 FIRST_REST_S = 0.1
 LONGEST_REST_S = 5.0
+_MOST_DOUBLINGS = 10
+"""Beyond it the rest has long been the longest, and 2**n would outgrow a float."""
+
+_sent_by: WeakKeyDictionary[asyncio.Task[Any], asyncio.Task[Any]] = WeakKeyDictionary()
+"""Which task waits for the end of which, in `to_the_end`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,10 +122,13 @@ class Tasks:
         return duty
 
     async def close(self) -> None:
-        """Cancel everything and wait until it is gone. Twice is harmless."""
+        """Cancel everything and wait until it is gone. Twice is harmless.
+
+        The task that asks for it, even through `to_the_end`, is not waited for.
+        """
         self._closed = True
-        me = asyncio.current_task()
-        while leaving := [t for t in self._running if t is not me]:
+        asking = _asking()
+        while leaving := [t for t in self._running if t not in asking]:
             for task in leaving:
                 task.cancel()
             await asyncio.wait(leaving)
@@ -138,7 +147,8 @@ class Tasks:
                 failures = 0
             except Exception as error:
                 failures += 1
-                rest_s = min(LONGEST_REST_S, FIRST_REST_S * 2 ** (failures - 1))
+                doublings = min(failures - 1, _MOST_DOUBLINGS)
+                rest_s = min(LONGEST_REST_S, FIRST_REST_S * 2**doublings)
                 self._emit(
                     RoleFailed(
                         role=duty.role.name,
@@ -169,6 +179,9 @@ async def to_the_end(work: Coroutine[Any, Any, T], name: str = "to the end") -> 
     passes through. `work` must have a deadline of its own.
     """
     task = asyncio.get_running_loop().create_task(work, name=name)
+    me = asyncio.current_task()
+    if me is not None:
+        _sent_by[task] = me
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
@@ -186,13 +199,23 @@ async def to_the_end(work: Coroutine[Any, Any, T], name: str = "to the end") -> 
     return task.result()
 
 
+def _asking() -> set[asyncio.Task[Any]]:
+    """This task, and those that wait for its end."""
+    asking: set[asyncio.Task[Any]] = set()
+    task = asyncio.current_task()
+    while task is not None:
+        asking.add(task)
+        task = _sent_by.get(task)
+    return asking
+
+
 class Household:
     """Members that are started in order and stopped in reversed order.
 
     If one does not start, those before it are stopped again and its error is raised.
-    While stopping, one that raises does not keep the others from being stopped; the
-    first error is raised at the end. Stopping twice, or at once from two tasks, is
-    harmless.
+    While stopping, neither one that raises nor a cancellation keeps the others from
+    being stopped; the cancellation, or else the first error, is raised at the end.
+    Stopping twice, or at once from two tasks, is harmless.
     """
 
     def __init__(self) -> None:
@@ -223,6 +246,9 @@ class Household:
             member = self._open.pop()
             try:
                 await to_the_end(member.stop(), f"stop {type(member).__name__}")
+            except asyncio.CancelledError:
+                await self._stop_all()
+                raise
             except Exception as error:
                 errors.append(error)
         return errors
@@ -237,6 +263,3 @@ async def running(*members: Member) -> AsyncIterator[None]:
         yield
     finally:
         await household.stop()
-
-
-Hook = Callable[[], Awaitable[None]]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from quorate.core.errors import InvalidSettings
+
 DRIFT = 0.01
 """Two clocks may differ in rate by so much (pottery, redsync and Redlock say 1 %)."""
 
@@ -15,6 +17,8 @@ DRIFT_FIXED_S = 0.002
 MARGIN = 0.05
 MARGIN_S_MIN = 0.05
 DANGER = 0.2
+TTL_S_MIN = 0.5
+TTL_S_MAX = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,8 @@ class LeaseTerms:
     """How long a session lives and how it is kept. In seconds.
 
     `max_stall_s`: a process whose event loop has made no progress for so long is not
-    renewed any more, because whatever it holds it does not work on.
+    renewed any more, because whatever it holds it does not work on. Terms that cannot
+    keep a session alive are refused with `InvalidSettings`.
     """
 
     ttl_s: float = 15.0
@@ -69,9 +74,27 @@ class LeaseTerms:
     retry_every_s: float = 1.0
     max_stall_s: float = 30.0
 
-    def next_renewal_in(self, *, failed: bool) -> float:
-        """Seconds until the keeper should try again."""
-        return self.retry_every_s if failed else self.renew_every_s
+    def __post_init__(self) -> None:
+        rules = {
+            f"ttl_s is {self.ttl_s:g}; it is {TTL_S_MIN:g} to {TTL_S_MAX:g} seconds.": (
+                TTL_S_MIN <= self.ttl_s <= TTL_S_MAX
+            ),
+            f"renew_every_s is {self.renew_every_s:g}; it is above 0 and at most half "
+            f"of ttl_s, so that one renewal may fail.": (
+                0 < self.renew_every_s <= self.ttl_s / 2
+            ),
+            f"retry_every_s is {self.retry_every_s:g}; it is above 0 and at most "
+            f"renew_every_s.": 0 < self.retry_every_s <= self.renew_every_s,
+            f"max_stall_s is {self.max_stall_s:g}; it is above 0 and finite, so that "
+            f"a process that hangs gives up what it holds.": (
+                0 < self.max_stall_s < float("inf")
+            ),
+        }
+        faults = [fault for fault, holds in rules.items() if not holds]
+        if faults:
+            raise InvalidSettings(
+                "The terms of the session cannot be kept.", "\n  ".join(faults)
+            )
 
     def somebody_is_late(self, first_end_in_s: float) -> bool:
         """Has another session missed a renewal, seen from the first end to come?"""

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from quorate.core.clock import Clock
-from quorate.core.errors import OutcomeUnknown, SessionLostError, StoreUnavailable
-from quorate.core.events import Emit
+from quorate.core.errors import SessionLostError, StoreError, StoreUnavailable
+from quorate.core.events import Emit, ListenerFailed
 
 from .events import SessionEndangered, SessionEnded, SessionJoined, SessionLost
 from .lease import Lease, LeaseTerms
@@ -52,6 +52,17 @@ class Membership:
     lease: Lease
 
 
+class _Door:
+    """One at a time enters a tag; whoever waits meanwhile shares what came of it."""
+
+    __slots__ = ("failure", "failures", "lock")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.failures = 0
+        self.failure: StoreError | None = None
+
+
 class Session:
     """The session of this process with one backend. Read from any thread."""
 
@@ -71,8 +82,9 @@ class Session:
         self._lock = threading.Lock()
         self._members: dict[str, Membership] = {}
         self._turn = 0
-        self._joining: dict[str, asyncio.Lock] = {}
+        self._doors: dict[str, _Door] = {}
         self._on_lost: list[OnLost] = []
+        self._endangered: set[str] = set()
         self._over = False
 
     @property
@@ -83,13 +95,25 @@ class Session:
         """The name under which this process lives in `tag`, entering if need be.
 
         Costs nothing when it is inside already. Raises `StoreUnavailable` when the
-        server cannot be reached, `SessionLostError` after `end`.
+        server cannot be reached or answers too late, `SessionLostError` after `end`.
         """
         name = self.name_in(tag)
         if name is not None:
             return name
-        async with self._joining.setdefault(tag, asyncio.Lock()):
-            return self.name_in(tag) or await self._enter(tag)
+        door = self._doors.setdefault(tag, _Door())
+        failures = door.failures
+        async with door.lock:
+            name = self.name_in(tag)
+            if name is not None:
+                return name
+            failure = door.failure
+            if failure is not None and door.failures > failures:
+                raise type(failure)(failure.what, failure.why, failure.fix)
+            try:
+                return await self._enter(tag)
+            except StoreError as error:
+                door.failure, door.failures = error, door.failures + 1
+                raise
 
     def name_in(self, tag: str) -> str | None:
         """The name in `tag`, or None while the process is not, or no longer, inside."""
@@ -115,15 +139,53 @@ class Session:
     def on_lost(self, told: OnLost) -> Callable[[], None]:
         """Call `told` when the session is lost in a tag. Returns its undoing."""
         self._on_lost.append(told)
-        return lambda: self._on_lost.remove(told)
+
+        def leave() -> None:
+            if told in self._on_lost:
+                self._on_lost.remove(told)
+
+        return leave
 
     def renewed(self, member: Membership, asked_at: float) -> None:
-        """The server has renewed `member`; asked for at `asked_at`. Any thread."""
+        """The server has renewed `member`; asked for at `asked_at`. Any thread.
+
+        News that come after the trust has ended change nothing: what was lost once
+        stays lost.
+        """
         with self._lock:
-            now = self._members.get(member.tag)
-            if now is not None and now.name == member.name:
-                lease = now.lease.renewed(asked_at)
-                self._members[member.tag] = replace(now, lease=lease)
+            mine = self._members.get(member.tag)
+            if mine is None or mine.name != member.name:
+                return
+            if mine.lease.is_trusted(self.clock.monotonic()):
+                lease = mine.lease.renewed(asked_at)
+                self._members[member.tag] = replace(mine, lease=lease)
+
+    def look(self) -> float:
+        """Lose what is trusted no longer, and warn of what soon will not be.
+
+        Only in the process's event loop. Returns the seconds until something of the
+        kind may be due; `inf` when the process lives nowhere.
+        """
+        now = self.clock.monotonic()
+        next_s = float("inf")
+        for member in self.memberships():
+            if not member.lease.is_trusted(now):
+                self.lost(member, "not renewed in time")
+                continue
+            if now < member.lease.danger_at:
+                self._endangered.discard(member.name)
+                next_s = min(next_s, member.lease.danger_at - now)
+                continue
+            left_s = member.lease.left_s(now)
+            next_s = min(next_s, left_s)
+            if member.name not in self._endangered:
+                self._endangered.add(member.name)
+                self._emit(
+                    SessionEndangered(
+                        session=member.name, tag=member.tag, left_s=left_s
+                    )
+                )
+        return next_s
 
     def lost(self, member: Membership, why: str) -> None:
         """The session has ended in this tag. Only in the process's event loop."""
@@ -132,15 +194,19 @@ class Session:
             if now is None or now.name != member.name:
                 return
             del self._members[member.tag]
+        self._endangered.discard(member.name)
         self._emit(SessionLost(session=member.name, tag=member.tag, why=why))
         for told in tuple(self._on_lost):
-            told(member.tag, member.name)
-
-    def endangered(self, member: Membership, left_s: float) -> None:
-        """Renewals fail. Only in the process's event loop."""
-        self._emit(
-            SessionEndangered(session=member.name, tag=member.tag, left_s=left_s)
-        )
+            try:
+                told(member.tag, member.name)
+            except Exception as error:
+                self._emit(
+                    ListenerFailed(
+                        heard="session.lost",
+                        listener=getattr(told, "__qualname__", repr(told)),
+                        error=f"{type(error).__name__}: {error}",
+                    )
+                )
 
     async def end(self) -> None:
         """Give the session up everywhere; its claims are free at once.
@@ -154,29 +220,43 @@ class Session:
             members = tuple(self._members.values())
             self._members.clear()
         for member in members:
-            try:
-                await self._store.end(member.tag, member.name)
-            except (StoreUnavailable, OutcomeUnknown):
-                continue
+            await self._leave(member.tag, member.name)
         self._emit(SessionEnded(session=self.id))
 
     async def _enter(self, tag: str) -> str:
         if self._over:
-            raise SessionLostError(
-                f"The session {self.id} is over.",
-                "The node it belongs to is closed.",
-                "Open a new node.",
-            )
+            raise self._closed()
         left_behind = self._members.get(tag)
         if left_behind is not None:
             self.lost(left_behind, "not renewed in time")
         self._turn += 1
         name = f"{self.id}.{self._turn}"
-        asked_at = self.clock.monotonic()
-        if not await self._store.join(tag, name, self.ttl_ms):
-            raise SessionLostError(f"The session name {name} is dead already.")
-        member = Membership(tag, name, Lease(asked_at, self.terms.ttl_s))
+        lease = Lease(self.clock.monotonic(), self.terms.ttl_s)
+        alive = await self._store.join(tag, name, self.ttl_ms)
+        if self._over:
+            await self._leave(tag, name)
+            raise self._closed()
+        if not alive or not lease.is_trusted(self.clock.monotonic()):
+            raise StoreUnavailable(
+                f"The session {name} could not be entered in time.",
+                f"The answer took longer than the ttl of {self.terms.ttl_s:g} s.",
+                "Try again; if this stays, the server is too slow for this ttl.",
+            )
         with self._lock:
-            self._members[tag] = member
+            self._members[tag] = Membership(tag, name, lease)
         self._emit(SessionJoined(session=name, tag=tag))
         return name
+
+    async def _leave(self, tag: str, name: str) -> None:
+        """End a name; if that cannot be said now, it ends by itself within the ttl."""
+        try:
+            await self._store.end(tag, name)
+        except StoreError:
+            return
+
+    def _closed(self) -> SessionLostError:
+        return SessionLostError(
+            f"The session {self.id} is over.",
+            "The node it belongs to is closed.",
+            "Open a new node.",
+        )

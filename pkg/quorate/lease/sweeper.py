@@ -62,20 +62,45 @@ class Sweeper:
 
     async def tick(self) -> float:
         now = self._clock.monotonic()
-        for tag, due in [(tag, due) for tag, due in self._due.items() if due <= now]:
-            await self.sweep(tag)
-            if self._due.get(tag) == due:
-                del self._due[tag]
+        for tag in [tag for tag, due in self._due.items() if due <= now]:
+            # Taken out first: what is heard during the sweep asks for another one.
+            del self._due[tag]
+            try:
+                await self.sweep(tag)
+            except BaseException:
+                self._due.setdefault(tag, now)
+                raise
         now = self._clock.monotonic()
-        return min((due - now for due in self._due.values()), default=IDLE_S)
+        due = min(self._due.values(), default=now + IDLE_S)
+        return max(0.0, due - now)
 
     async def sweep(self, tag: str) -> int:
-        """Clean up after every dead session of `tag` now. Returns how many."""
+        """Clean up after every dead session of `tag` now. Returns how many are buried.
+
+        One session or room that fails does not keep the others from being cleaned; its
+        error is raised at the end.
+        """
+        buried = 0
+        errors: list[Exception] = []
         dead = await self._store.dead(tag)
-        for session in dead:
+        while dead:
+            newly = [name for name in dead if await self._clean(tag, name, errors)]
+            buried += len(newly)
+            # The store tells of so many at once; more only if some have gone.
+            dead = await self._store.dead(tag) if newly and not errors else []
+        if errors:
+            raise errors[0]
+        return buried
+
+    async def _clean(self, tag: str, session: str, errors: list[Exception]) -> bool:
+        try:
             for room in self._rooms:
                 await room.clean(tag, session)
             indexes = [room.index_key(tag) for room in self._rooms]
-            if await self._store.bury(tag, session, indexes):
-                self._emit(SessionSwept(session=session, tag=tag))
-        return len(dead)
+            buried = await self._store.bury(tag, session, indexes)
+        except Exception as error:
+            errors.append(error)
+            return False
+        if buried:
+            self._emit(SessionSwept(session=session, tag=tag))
+        return buried

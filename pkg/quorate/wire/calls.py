@@ -10,7 +10,6 @@ sent here.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,13 +22,17 @@ from quorate.core.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from quorate.core.lifecycle import to_the_end
+from quorate.core.lifecycle import Tasks
 
 from .link import Dialer, Link, Reply, pack
 from .scripts import Script
 
 MOST_PENDING = 65_536
-_COMING_BACK = ("LOADING", "BUSY", "MASTERDOWN", "READONLY", "CLUSTERDOWN")
+STOOD_STILL_S = 0.1
+PARDON_S = 1.0
+"""A loop that wakes up so late has not been able to read: replies get a little more."""
+
+_COMING_BACK = frozenset(("LOADING", "BUSY", "MASTERDOWN", "READONLY", "CLUSTERDOWN"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,12 @@ class CallStats:
 class Calls:
     """Scripts and commands over one connection, opened when first needed.
 
-    Every call ends within `timeout_s`: with its reply, with `StoreUnavailable` (it was
-    never sent), with `OutcomeUnknown` (sent, no reply; may have happened), or with
-    `StoreRefused` (the server's own error). A lost call of an idempotent script is sent
-    once more by itself. Belongs to the event loop in which it is first used.
+    A reply is waited for at most `timeout_s`, a connection as long as the dialer says.
+    A call ends with its reply, with `StoreUnavailable` (the server has not done it),
+    with `OutcomeUnknown` (sent, no reply; may have happened), or with `StoreRefused`
+    (the server's own error). A lost call of an idempotent script is sent once more by
+    itself, and then has as long again. Belongs to the event loop in which it is first
+    used.
     """
 
     def __init__(
@@ -57,11 +62,13 @@ class Calls:
         self._dialer = dialer
         self._timeout_s = timeout_s
         self._shebang = shebang
+        self._tasks = Tasks()
         self._link: Link | None = None
-        self._dialling: asyncio.Future[Link] | None = None
+        self._dialling: asyncio.Future[None] | None = None
         self._pending: deque[tuple[asyncio.Future[Reply], float]] = deque()
         self._outbox: list[bytes] = []
         self._watch: asyncio.TimerHandle | None = None
+        self._pardoned: asyncio.Future[Reply] | None = None
         self._closed = False
         self._requests = self._writes = self._connections = 0
 
@@ -100,12 +107,8 @@ class Calls:
     async def close(self) -> None:
         """Cut the connection; callers still waiting get `OutcomeUnknown`."""
         self._closed = True
-        if self._dialling is not None:
-            with contextlib.suppress(QuorateError, asyncio.CancelledError):
-                await asyncio.shield(self._dialling)
-        if self._link is not None:
-            self._link.close()
-            self._lost(None)
+        await self._tasks.close()
+        self._part("the connection was closed")
 
     async def _ask(self, packed: bytes, name: str, *, again: bool) -> Reply:
         link = self._link
@@ -150,36 +153,46 @@ class Calls:
         self._link.write(packed[0] if len(packed) == 1 else b"".join(packed))
 
     async def _connect(self) -> None:
+        """Wait for a connection; whoever comes first has it dialled for all."""
         if self._closed:
             raise StoreUnavailable(f"The connection to {self._dialer.shown} is closed.")
         if self._link is not None and self._link.is_open:
             return
-        if self._dialling is not None:
-            await asyncio.shield(self._dialling)
-            return
-        self._dialling = asyncio.get_running_loop().create_future()
-        try:
-            await to_the_end(self._dial(self._dialling), "dial")
-        finally:
-            self._dialling = None
+        if self._dialling is None:
+            self._part("the connection broke")
+            self._dialling = asyncio.get_running_loop().create_future()
+            self._tasks.spawn(self._dial(self._dialling), "dial")
+        await asyncio.shield(self._dialling)
 
-    async def _dial(self, done: asyncio.Future[Link]) -> None:
-        link = Link(self._hear, self._lost)
+    async def _dial(self, done: asyncio.Future[None]) -> None:
+        """Open a connection. A caller that is cancelled meanwhile does not stop it."""
+        link = Link(self._hear, lambda error: self._lost(link, error))
+        failure: QuorateError = StoreUnavailable(
+            f"Connecting to {self._dialer.shown} was given up.",
+            "The connection was closed meanwhile.",
+        )
         try:
             await self._dialer.dial(link)
         except QuorateError as error:
-            done.set_exception(error)
-            done.exception()
-            raise
-        except BaseException as error:
-            done.set_exception(StoreUnavailable(f"Connecting stopped: {error!r}"))
-            done.exception()
-            raise
-        self._link = link
-        self._connections += 1
-        done.set_result(link)
+            failure = error
+        except Exception as error:
+            failure = StoreUnavailable(
+                f"{self._dialer.shown} cannot be reached.", repr(error)
+            )
+        else:
+            self._link = link
+            self._connections += 1
+            done.set_result(None)
+        finally:
+            self._dialling = None
+            if not done.done():
+                done.set_exception(failure)
+                done.exception()
 
     def _hear(self, reply: Reply) -> None:
+        if not self._pending:
+            self._part("it said something that nobody had asked for")
+            return
         future, _ = self._pending.popleft()
         if future.done():
             return
@@ -189,7 +202,7 @@ class Calls:
             future.set_result(reply)
 
     def _refusal(self, text: str) -> QuorateError:
-        if text.startswith(_COMING_BACK):
+        if text.partition(" ")[0] in _COMING_BACK:
             return StoreUnavailable(
                 f"{self._dialer.shown} does not serve right now.",
                 text,
@@ -197,15 +210,26 @@ class Calls:
             )
         return StoreRefused(f"{self._dialer.shown} answered with an error.", text)
 
-    def _lost(self, error: Exception | None) -> None:
-        self._link = None
-        unsent = len(self._outbox)
-        self._outbox = []
+    def _lost(self, link: Link, error: Exception | None) -> None:
+        if link is self._link:
+            self._part(str(error) if error else "the server hung up")
+
+    def _part(self, why: str) -> None:
+        """Have done with the connection; nobody waits for it any longer.
+
+        Replies are matched by order alone, so a new connection must begin with nobody
+        in the line.
+        """
+        link, self._link = self._link, None
+        if link is not None:
+            link.mute()
+            link.close()
+        unsent, self._outbox = len(self._outbox), []
         pending, self._pending = self._pending, deque()
+        self._pardoned = None
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        why = str(error) if error else "the connection was closed"
         sent = len(pending) - unsent
         for index, (future, _) in enumerate(pending):
             if future.done():
@@ -223,16 +247,18 @@ class Calls:
 
     def _look(self) -> None:
         """A reply is due; if it is late, the connection is not worth keeping."""
-        self._watch = None
-        if not self._pending:
+        watch, self._watch = self._watch, None
+        if not self._pending or watch is None:
             return
         loop = asyncio.get_running_loop()
-        left_s = self._pending[0][1] - loop.time()
-        if left_s > 0:
-            self._watch = loop.call_later(left_s, self._look)
-            return
-        link, self._link = self._link, None
-        if link is not None:
-            link.mute()
-            link.close()
-        self._lost(TimeoutError(f"nothing came within {self._timeout_s:g} s"))
+        now = loop.time()
+        head, due = self._pending[0]
+        if now < due:
+            self._watch = loop.call_at(due, self._look)
+        elif now - watch.when() > STOOD_STILL_S and head is not self._pardoned:
+            self._pardoned = head
+            self._watch = loop.call_later(min(PARDON_S, self._timeout_s), self._look)
+        else:
+            if self._link is not None:
+                self._link.disown()
+            self._part(f"nothing came within {self._timeout_s:g} s")

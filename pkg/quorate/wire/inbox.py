@@ -8,13 +8,16 @@ the state (`on_resync`), because what was published meanwhile is gone.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import hiredis
+
 from quorate.core.clock import Clock
-from quorate.core.errors import StoreUnavailable
-from quorate.core.events import Emit, Event
+from quorate.core.errors import StoreRefused, StoreUnavailable
+from quorate.core.events import Emit, Event, ListenerFailed
 from quorate.core.lifecycle import Duty, Tasks
 
 from .link import Dialer, Link, Reply, pack
@@ -45,7 +48,12 @@ class InboxRestored(Event):
 
 
 class Inbox:
-    """Channels and who hears them. Handlers are plain functions and must be quick."""
+    """Channels and who hears them. Handlers are plain functions and must be quick.
+
+    One that raises harms nobody else: its error becomes a `ListenerFailed`.
+    """
+
+    name = "inbox"
 
     def __init__(
         self, dialer: Dialer, *, timeout_s: float, emit: Emit, clock: Clock
@@ -57,13 +65,14 @@ class Inbox:
         self._tasks = Tasks(emit, clock)
         self._duty: Duty | None = None
         self._link: Link | None = None
+        self._opening = False
         self._handlers: dict[bytes, list[Hear]] = {}
-        self._waiting: dict[bytes, list[asyncio.Future[None]]] = {}
+        self._asked: deque[tuple[bytes, asyncio.Future[None]]] = deque()
+        self._confirmed: set[bytes] = set()
         self._resync: list[Resync] = []
         self._heard_at = 0.0
+        self._tried_at = 0.0
         self._lost_at: float | None = None
-
-    name = "inbox"
 
     async def start(self) -> None:
         """Connect; raises `StoreUnavailable` if that fails now."""
@@ -71,26 +80,34 @@ class Inbox:
         self._duty = self._tasks.employ(self)
 
     async def stop(self) -> None:
+        """Close the connection; who waits for a confirmation gets an error."""
         await self._tasks.close()
         if self._link is not None:
-            self._link.mute()
-            self._link.close()
-            self._link = None
+            self._drop("the inbox was closed")
 
     def on_resync(self, resync: Resync) -> Callable[[], None]:
         """Call `resync` after every restored connection. Returns its undoing."""
         self._resync.append(resync)
-        return lambda: self._resync.remove(resync)
+
+        def leave() -> None:
+            if resync in self._resync:
+                self._resync.remove(resync)
+
+        return leave
 
     async def subscribe(self, channel: str, hear: Hear) -> None:
         """Hear `channel` from now on; returns when the server has confirmed it.
 
-        Raises `StoreUnavailable` if there is no connection; the handler stays and is
-        served as soon as there is one.
+        The same handler again is the same subscription. Raises `StoreUnavailable` if
+        there is no connection, and `StoreRefused` if the user may not. Even then, and
+        when the caller is cancelled, the handler stays and is served as soon as that
+        can be; only `unsubscribe` undoes it.
         """
         key = channel.encode()
-        self._handlers.setdefault(key, []).append(hear)
-        if len(self._handlers[key]) > 1 and key not in self._waiting:
+        handlers = self._handlers.setdefault(key, [])
+        if hear not in handlers:
+            handlers.append(hear)
+        if key in self._confirmed:
             return
         if self._link is None or not self._link.is_open:
             raise StoreUnavailable(
@@ -98,7 +115,7 @@ class Inbox:
                 f"{self._dialer.shown} cannot be reached.",
                 "It is subscribed as soon as the connection is back.",
             )
-        await self._confirm(key)
+        await self._within(self._ask([key]), channel)
 
     def unsubscribe(self, channel: str, hear: Hear) -> None:
         """Hear `channel` no more."""
@@ -106,77 +123,137 @@ class Inbox:
         handlers = self._handlers.get(key, [])
         if hear in handlers:
             handlers.remove(hear)
-        if not handlers and self._handlers.pop(key, None) is not None and self._link:
-            self._link.write(pack("UNSUBSCRIBE", key))
+        if not handlers and self._handlers.pop(key, None) is not None:
+            self._confirmed.discard(key)
+            if self._link is not None:
+                self._link.write(pack("UNSUBSCRIBE", key))
 
     async def tick(self) -> float:
         """Keep the connection alive; bring it back when it is gone."""
-        if self._link is None or not self._link.is_open:
-            try:
-                await self._open()
-            except StoreUnavailable:
-                return REDIAL_S
-            self._restored()
+        now = self._clock.monotonic()
+        if self._link is not None and self._link.is_open:
+            if now - self._heard_at > SILENCE_S:
+                self._gone(f"nothing was heard for {SILENCE_S:g} s")
+                return 0.0
+            self._link.write(pack("PING"))
             return PING_EVERY_S
-        if self._clock.monotonic() - self._heard_at > SILENCE_S:
-            self._link.close()
-            return 0.0
-        self._link.write(pack("PING"))
+        if now - self._tried_at < REDIAL_S:
+            return REDIAL_S - (now - self._tried_at)
+        try:
+            await self._open()
+        except StoreUnavailable:
+            return REDIAL_S
+        self._restored()
         return PING_EVERY_S
 
     async def _open(self) -> None:
-        link = Link(self._hear, self._lost)
-        await self._dialer.dial(link)
-        self._link = link
-        self._heard_at = self._clock.monotonic()
-        for key in tuple(self._handlers):
-            await self._confirm(key)
+        """Connect, and subscribe to everything again before anybody is told."""
+        self._opening = True
+        self._tried_at = self._clock.monotonic()
+        link = Link(self._hear, lambda error: self._lost(link, error))
+        try:
+            await self._dialer.dial(link)
+            self._link = link
+            self._heard_at = self._clock.monotonic()
+            if self._handlers:
+                await self._within(self._ask(list(self._handlers)), "every channel")
+        except BaseException:
+            if self._link is link:
+                self._drop("its subscriptions were not confirmed")
+            raise
+        finally:
+            self._opening = False
 
-    async def _confirm(self, key: bytes) -> None:
+    def _ask(self, keys: list[bytes]) -> asyncio.Future[None]:
+        """Subscribe in one write. The answer is that to the last: they come in order.
+
+        Each question keeps its place in the line even when nobody waits for it any
+        longer, so that nobody takes the answer to another's question for his own.
+        """
         assert self._link is not None
-        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key, []).append(confirmed)
-        self._link.write(pack("SUBSCRIBE", key))
+        loop = asyncio.get_running_loop()
+        answers = [(key, loop.create_future()) for key in keys]
+        self._asked.extend(answers)
+        self._link.write(b"".join(pack("SUBSCRIBE", key) for key in keys))
+        return answers[-1][1]
+
+    async def _within(self, answer: asyncio.Future[None], what: str) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
-                await confirmed
+                await answer
         except TimeoutError as error:
             raise StoreUnavailable(
-                f"The subscription to {key.decode()} was not confirmed.",
+                f"The subscription to {what} was not confirmed.",
                 f"{self._dialer.shown} did not answer in {self._timeout_s:g} s.",
             ) from error
 
     def _hear(self, reply: Reply) -> None:
         self._heard_at = self._clock.monotonic()
-        if not isinstance(reply, list) or not reply:
-            return
         match reply:
             case [b"message", bytes(channel), bytes(body)]:
                 for hear in tuple(self._handlers.get(channel, ())):
-                    hear(body)
+                    self._tell(hear, body)
             case [b"subscribe", bytes(channel), _]:
-                for confirmed in self._waiting.pop(channel, ()):
-                    if not confirmed.done():
-                        confirmed.set_result(None)
+                self._answered(channel)
+            case hiredis.ReplyError() if self._asked:
+                _, answer = self._asked.popleft()
+                if not answer.done():
+                    what = f"{self._dialer.shown} refused a subscription."
+                    answer.set_exception(StoreRefused(what, str(reply)))
 
-    def _lost(self, error: Exception | None) -> None:
-        self._link = None
-        self._lost_at = self._clock.monotonic()
-        for waiting in self._waiting.values():
-            for confirmed in waiting:
-                if not confirmed.done():
-                    confirmed.set_exception(
-                        StoreUnavailable(
-                            f"The connection to {self._dialer.shown} broke.", str(error)
-                        )
-                    )
-        self._waiting.clear()
-        self._emit(InboxLost(server=self._dialer.shown))
-        if self._duty is not None:
+    def _answered(self, channel: bytes) -> None:
+        if not self._asked:
+            return
+        _, answer = self._asked.popleft()
+        asked_again = any(key == channel for key, _ in self._asked)
+        if channel in self._handlers and not asked_again:
+            self._confirmed.add(channel)
+        if not answer.done():
+            answer.set_result(None)
+
+    def _tell(self, listener: Callable[..., None], *what: bytes) -> None:
+        try:
+            listener(*what)
+        except Exception as error:
+            self._emit(
+                ListenerFailed(
+                    heard="message" if what else InboxRestored.__name__,
+                    listener=getattr(listener, "__qualname__", repr(listener)),
+                    error=f"{type(error).__name__}: {error}",
+                )
+            )
+
+    def _lost(self, link: Link, error: Exception | None) -> None:
+        if link is not self._link:
+            return
+        self._gone(str(error) if error else "the server hung up")
+        if self._duty is not None and not self._opening:
             self._duty.wake()
 
+    def _gone(self, why: str) -> None:
+        self._drop(why)
+        if self._lost_at is None:
+            self._lost_at = self._clock.monotonic()
+            self._emit(InboxLost(server=self._dialer.shown))
+
+    def _drop(self, why: str) -> None:
+        """Have done with the connection; nothing is subscribed any more."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.mute()
+            link.close()
+        self._confirmed.clear()
+        asked, self._asked = self._asked, deque()
+        for _, answer in asked:
+            if not answer.done():
+                what = f"The connection to {self._dialer.shown} broke."
+                answer.set_exception(StoreUnavailable(what, why))
+                answer.exception()
+
     def _restored(self) -> None:
-        away_s = self._clock.monotonic() - (self._lost_at or self._heard_at)
+        now = self._clock.monotonic()
+        lost_at, self._lost_at = self._lost_at, None
+        away_s = now - lost_at if lost_at is not None else 0.0
         self._emit(InboxRestored(server=self._dialer.shown, away_s=away_s))
         for resync in tuple(self._resync):
-            resync()
+            self._tell(resync)

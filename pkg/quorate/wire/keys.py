@@ -8,11 +8,13 @@ Cluster spreads locks over stripes and gives each queue its own.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from quorate.core.errors import InvalidName
 
+_NAMESPACE = re.compile(r"[A-Za-z0-9-]{1,64}")
 _LONGEST = 200
 _PLAIN = "!$&'()*+,-./:;<=>?@[]^_`|~ #\"\\"
 
@@ -24,11 +26,13 @@ class Keyspace:
     namespace: str
 
     def __post_init__(self) -> None:
-        if not self.namespace or not self.namespace.replace("-", "").isalnum():
+        if not isinstance(self.namespace, str) or not _NAMESPACE.fullmatch(
+            self.namespace
+        ):
             raise InvalidName(
-                f"The namespace {self.namespace!r} cannot be used.",
+                f"The namespace {ascii(self.namespace)[:80]} cannot be used.",
                 "It becomes the hash tag of every key.",
-                "Use letters, digits and hyphens, such as 'shop-eu'.",
+                "Use up to 64 letters, digits and hyphens, such as 'shop-eu'.",
             )
 
     @property

@@ -7,6 +7,9 @@ protocol, which costs a fraction of redis-py's own reading and writing a command
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias, cast
 
@@ -30,6 +33,8 @@ Reply: TypeAlias = Any
 """`None | int | bytes | list[Reply]`; an error reply is a `hiredis.ReplyError`."""
 
 _NOTHING = object()
+_AT_ONCE = struct.pack("ii", 1, 0)
+"""SO_LINGER: closing discards what has not arrived and resets the connection."""
 
 
 def pack(*words: str | bytes | int | float) -> bytes:
@@ -59,9 +64,16 @@ class Link(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def take_over(self, opener: AbstractConnection) -> None:
-        """Become the protocol of the connection that redis-py has opened."""
+        """Become the protocol of the connection that redis-py has opened.
+
+        Raises `ConnectionResetError` if the server has hung up since: nobody would tell
+        us any more.
+        """
         writer = cast("asyncio.StreamWriter", opener._writer)
+        reader = cast("asyncio.StreamReader", opener._reader)
         transport = cast("asyncio.Transport", writer.transport)
+        if transport.is_closing() or reader.at_eof():
+            raise ConnectionResetError("the server hung up right after the greeting")
         self._transport = transport
         self._opener = opener
         transport.set_protocol(self)
@@ -81,6 +93,24 @@ class Link(asyncio.Protocol):
         """Cut the connection; `lost` follows. Nothing waits for the other side."""
         if self._transport is not None:
             self._transport.abort()
+
+    def disown(self) -> None:
+        """Cut the connection for good, and hear nothing more from it.
+
+        What was sent and has not arrived yet is thrown away, so that a command which
+        its caller has given up does not take effect much later.
+        """
+        self.mute()
+        if self._transport is None:
+            return
+        opened = self._transport.get_extra_info("socket")
+        with contextlib.suppress(OSError, AttributeError):
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self.close()
+
+    def eof_received(self) -> None:
+        """The server has hung up: cut at once, even if something is still unsent."""
+        self.close()
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
@@ -131,6 +161,20 @@ class Dialer:
         return await self._dial(link)
 
     async def _dial(self, link: Link) -> Link:
+        opener: AbstractConnection | None = None
+        try:
+            opener = self._opener()
+            async with asyncio.timeout(self._timeout_s):
+                await opener.connect()  # type: ignore[no-untyped-call]
+            link.take_over(opener)
+        except BaseException as error:
+            if opener is not None:
+                await opener.disconnect(nowait=True)
+            self._explain(error)
+            raise
+        return link
+
+    def _opener(self) -> AbstractConnection:
         pool: ConnectionPool = ConnectionPool.from_url(
             self._address().url,
             protocol=2,
@@ -140,28 +184,24 @@ class Dialer:
             retry=Retry(NoBackoff(), 0),
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
-        opener = cast(
+        return cast(
             "AbstractConnection",
             pool.make_connection(),  # type: ignore[no-untyped-call]
         )
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await opener.connect()  # type: ignore[no-untyped-call]
-        except BaseException as error:
-            await opener.disconnect(nowait=True)
-            self._explain(error)
-            raise
-        link.take_over(opener)
-        return link
 
     def _explain(self, error: BaseException) -> None:
         """Raise what the failed connection means to a user, if it means anything."""
-        refused = (AuthenticationError, AuthorizationError, ResponseError)
-        if isinstance(error, refused):
+        if isinstance(error, (AuthenticationError, AuthorizationError)):
             raise StoreRefused(
                 f"{self.shown} refused the connection.",
-                str(error),
+                _with_code(error),
                 "Check user and password in the URL.",
+            ) from error
+        if isinstance(error, ResponseError):
+            raise StoreRefused(
+                f"{self.shown} refused the connection.",
+                _with_code(error),
+                "Check the database number in the URL, and what this user may do.",
             ) from error
         if isinstance(error, (RedisError, OSError)):
             raise StoreUnavailable(
@@ -169,3 +209,8 @@ class Dialer:
                 str(error) or type(error).__name__,
                 "Is the server running, and is the address right?",
             ) from error
+
+
+def _with_code(error: RedisError) -> str:
+    """The server's own words; redis-py has cut off the first one."""
+    return f"{error.status_code} {error}" if error.status_code else str(error)

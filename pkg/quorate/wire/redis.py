@@ -12,6 +12,7 @@ from typing import ClassVar
 from quorate.core.clock import Clock, SystemClock
 from quorate.core.errors import MissingCapability, StoreRefused
 from quorate.core.events import Emit, Event, silent
+from quorate.core.lifecycle import to_the_end
 
 from .address import Address, OpenServer
 from .calls import Calls
@@ -50,6 +51,13 @@ class WireLimits:
     timeout_s: float = 5.0
     connect_timeout_s: float = 3.0
 
+    def at_most(self, within_s: float) -> WireLimits:
+        """The same, with no deadline longer than `within_s`."""
+        return WireLimits(
+            timeout_s=min(self.timeout_s, within_s),
+            connect_timeout_s=min(self.connect_timeout_s, within_s),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
@@ -82,18 +90,22 @@ class Wire:
         self.emit = emit
         self.clock = clock or SystemClock()
         self._server: OpenServer | None = None
+        self._last: Address | None = None
         self._calls: Calls | None = None
         self._inbox: Inbox | None = None
         self.facts: ServerFacts | None = None
 
     @property
     def address(self) -> Address:
-        """The address in use; of a server of our own, only after `start`."""
-        if self._server is None:
+        """The address in use, or last in use; only after `start`."""
+        server = self._server
+        if server is not None:
+            return server.address
+        if self._last is None:
             raise MissingCapability(
                 f"{self.scheme}:// is not open yet.", fix="Call start() first."
             )
-        return self._server.address
+        return self._last
 
     @property
     def calls(self) -> Calls:
@@ -116,14 +128,14 @@ class Wire:
             self._calls = self.new_calls()
             self.facts = await self._look()
             self._inbox = Inbox(
-                self._dialer(),
+                self._dialer(self.limits),
                 timeout_s=self.limits.timeout_s,
                 emit=self.emit,
                 clock=self.clock,
             )
             await self._inbox.start()
         except BaseException:
-            await self.stop()
+            await to_the_end(self.stop(), "stop wire")
             raise
 
     async def stop(self) -> None:
@@ -133,30 +145,40 @@ class Wire:
         if self._calls is not None:
             await self._calls.close()
         if self._server is not None:
-            server, self._server = self._server, None
+            server, self._last = self._server, self._server.address
+            self._server = None
             await server.close()
 
-    def new_calls(self, *, resolving: bool = True) -> Calls:
+    def new_calls(
+        self, *, resolving: bool = True, limits: WireLimits | None = None
+    ) -> Calls:
         """A further connection for calls.
 
         `resolving=False` in another event loop: it follows a server of our own that
         was started again, but leaves the starting to the process's own loop.
         """
+        limits = limits or self.limits
         return Calls(
-            self._dialer(resolving=resolving),
-            timeout_s=self.limits.timeout_s,
+            self._dialer(limits, resolving=resolving),
+            timeout_s=limits.timeout_s,
             shebang=self.address.kind != "memory",
         )
 
-    def new_sessions(self) -> RedisSessions:
-        """The session rows over a connection of their own, for the keeper's thread."""
-        return RedisSessions(self.new_calls(resolving=False))
+    def new_sessions(self, within_s: float | None = None) -> RedisSessions:
+        """The session rows over a connection of their own, for the keeper's thread.
 
-    def _dialer(self, *, resolving: bool = True) -> Dialer:
+        A connection that says nothing for `within_s` is given up, so that several can
+        be tried before a session ends.
+        """
+        limits = self.limits if within_s is None else self.limits.at_most(within_s)
+        return RedisSessions(self.new_calls(resolving=False, limits=limits))
+
+    def _dialer(self, limits: WireLimits, *, resolving: bool = True) -> Dialer:
+        ours = self.address.kind != "redis"
         return Dialer(
             lambda: self.address,
-            connect_timeout_s=self.limits.connect_timeout_s,
-            resolve=self._resolve if resolving else None,
+            connect_timeout_s=limits.connect_timeout_s,
+            resolve=self._resolve if resolving and ours else None,
         )
 
     async def _resolve(self) -> None:

@@ -15,7 +15,7 @@ from importlib import resources
 
 _INCLUDE = re.compile(r"^-- include (\w+)$", re.MULTILINE)
 _SHEBANG = re.compile(r"\A#![^\n]*\n")
-_IDEMPOTENT = re.compile(r"^-- idempotent", re.MULTILINE)
+_IDEMPOTENT = re.compile(r"^-- idempotent\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,12 @@ class Script:
 
 @lru_cache(maxsize=256)
 def load(package: str, name: str) -> Script:
-    """The script `<package>/scripts/<name>.lua`, fragments included."""
-    text = _expand(package, name, ())
+    """The script `<package>/scripts/<name>.lua`, fragments included.
+
+    Whether it is idempotent is said by itself; a fragment cannot say it for others.
+    """
+    own = _read(package, name)
+    text = _expand(package, own, (name,))
     bare = _SHEBANG.sub("", text)
     return Script(
         name=f"{package.rpartition('.')[2]}/{name}",
@@ -45,18 +49,27 @@ def load(package: str, name: str) -> Script:
         sha=_digest(text),
         bare=bare,
         bare_sha=_digest(bare),
-        idempotent=bool(_IDEMPOTENT.search(bare)),
+        idempotent=bool(_IDEMPOTENT.search(own)),
     )
 
 
-def _expand(package: str, name: str, within: tuple[str, ...]) -> str:
-    if name in within:
-        raise ValueError(f"script {name} includes itself: {' → '.join(within)}")
+def _expand(package: str, text: str, within: tuple[str, ...]) -> str:
+    """`text` with its fragments; a shebang is legal on the script's first line only."""
+
+    def fragment(found: re.Match[str]) -> str:
+        name = found[1]
+        if name in within:
+            circle = " → ".join((*within, name))
+            raise ValueError(f"script {name} includes itself: {circle}")
+        source = _SHEBANG.sub("", _read(package, name))
+        return _expand(package, source, (*within, name)).rstrip("\n")
+
+    return _INCLUDE.sub(fragment, text)
+
+
+def _read(package: str, name: str) -> str:
     source = resources.files(package).joinpath("scripts", f"{name}.lua")
-    text = source.read_text(encoding="utf-8")
-    return _INCLUDE.sub(
-        lambda found: _expand(package, found[1], (*within, name)).rstrip("\n"), text
-    )
+    return source.read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+import re
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from quorate.core.errors import InvalidUrl
+from quorate.core.secret import masked_url
 
 from .address import Address
 
@@ -17,17 +19,42 @@ LATER = {
     "redis+cluster": "Cluster",
 }
 
+LONGEST = 4096
+TLS_PARAMETERS = (
+    "ssl_ca_certs",
+    "ssl_ca_data",
+    "ssl_ca_path",
+    "ssl_cert_reqs",
+    "ssl_certfile",
+    "ssl_check_hostname",
+    "ssl_ciphers",
+    "ssl_keyfile",
+    "ssl_password",
+)
+_HOW = "Write it as redis://[user:password@]host[:port][/database]."
+_ENCODE = (
+    "Percent-encode what stands in user and password: / is %2F, # is %23, @ is %40."
+)
+_UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{0,30}")
+
 
 def scheme_of(url: object) -> str:
     """The scheme of `url`. Raises `InvalidUrl` for everything `connect` cannot use."""
     fix = f"Use one of {', '.join(f'{scheme}://' for scheme in SCHEMES)}."
     if not isinstance(url, str):
         raise InvalidUrl(f"A URL must be text, not {type(url).__name__}.", fix=fix)
+    if len(url) > LONGEST:
+        raise InvalidUrl(
+            f"The URL has {len(url)} characters; {LONGEST} are allowed.", fix=fix
+        )
     scheme, found, _ = url.partition("://")
     if not found:
-        raise InvalidUrl(f"{masked(url)!r} is not a URL.", "It has no '://'.", fix)
+        raise InvalidUrl(f"{masked_url(url)!r} is not a URL.", "It has no '://'.", fix)
     if scheme in SCHEMES:
         return scheme
+    if not _SCHEME.fullmatch(scheme):
+        raise InvalidUrl("The URL does not begin with a scheme.", "", fix)
     if scheme in LATER:
         raise InvalidUrl(
             f"{scheme}:// cannot be used yet.",
@@ -41,51 +68,52 @@ def scheme_of(url: object) -> str:
 
 def check_redis_url(url: str) -> Address:
     """The address in a `redis://` or `rediss://` URL. Raises `InvalidUrl`."""
-    shown = masked(url)
+    shown = masked_url(url)
+    if _UNSEEN.search(url):
+        raise InvalidUrl(
+            f"{shown!r} has a space or a control character in it.", "", _ENCODE
+        )
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
+    except ValueError:
         raise InvalidUrl(
             f"{shown} is not a valid URL.",
-            str(error),
-            "Write it as redis://[user:password@]host[:port][/database].",
-        ) from error
+            "Its host or its port cannot be read.",
+            f"{_HOW} {_ENCODE}",
+        ) from None  # that error may quote a piece of the password
+    if parts.fragment or "@" in f"{parts.path}{parts.query}":
+        raise InvalidUrl(f"{shown} has a / ? or # before its host ends.", "", _ENCODE)
     if not parts.hostname:
-        raise InvalidUrl(
-            f"{shown} names no host.", "", "Write it as redis://localhost:6379."
-        )
+        raise InvalidUrl(f"{shown} names no host.", "", _HOW)
     if port == 0:
         raise InvalidUrl(f"{shown} has port 0.", "", "Redis usually listens on 6379.")
-    database = parts.path.strip("/")
-    if database and not database.isdigit():
+    _check_database(parts, shown)
+    _check_parameters(parts, shown)
+    return Address(url=url, kind="redis", shared=url)
+
+
+def _check_database(parts: SplitResult, shown: str) -> None:
+    database = parts.path.removeprefix("/")
+    if database and not (database.isascii() and database.isdigit()):
         raise InvalidUrl(
             f"{shown} has the database {unquote(database)!r}.",
             "Redis databases are numbers.",
             "Leave it out, or write /0.",
         )
-    for name, _ in parse_qsl(parts.query):
-        if not name.startswith("ssl_"):
+
+
+def _check_parameters(parts: SplitResult, shown: str) -> None:
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if parts.scheme != "rediss" or name not in TLS_PARAMETERS:
             raise InvalidUrl(
                 f"{shown} has the parameter {name!r}.",
                 "Timeouts and limits are settings, not part of the address.",
-                "Only ssl_… parameters may stand in the URL of a rediss:// server.",
+                f"Only rediss:// takes parameters: {', '.join(TLS_PARAMETERS)}.",
             )
-    return Address(url=url, kind="redis", shared=url)
-
-
-def masked(url: str) -> str:
-    """`url` for people: without its password, and without its query."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        if ":" in host:
-            host = f"[{host}]"
-        if parts.port:
-            host = f"{host}:{parts.port}"
-    except ValueError:
-        return url.split("@")[-1]
-    user = parts.username or ""
-    if user or parts.password:
-        host = f"{user}{':***' if parts.password else ''}@{host}"
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+        if name == "ssl_cert_reqs" and value not in ("none", "optional", "required"):
+            raise InvalidUrl(
+                f"{shown} has ssl_cert_reqs={value!r}.",
+                "",
+                "It is none, optional or required.",
+            )
