@@ -24,6 +24,8 @@ from .model import HealthState, Outcome
 
 STALE_INTERVALS = 3.0
 HARDEST_RISE = 8
+PATIENT_AFTER = 10
+LONGEST_REST = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,13 @@ class Verdict:
             return self.answered == 0
         return self.failed == 0
 
+    @property
+    def rests(self) -> float:
+        """How many intervals to rest: up to 4 at what has failed more than 10 times."""
+        if self.settled is not HealthState.UNHEALTHY or self.failed <= PATIENT_AFTER:
+            return 1.0
+        return min(LONGEST_REST, 2.0 ** min(self.failed - PATIENT_AFTER, 8))
+
 
 def first_verdict(now: float, thresholds: Thresholds) -> Verdict:
     """Starting: nothing is known yet."""
@@ -126,11 +135,15 @@ def judge(
 
 
 def age(before: Verdict, now: float, thresholds: Thresholds) -> Verdict:
-    """The verdict when time has passed without a result: unknown after 3 intervals."""
-    if before.stale or now - before.heard_at <= thresholds.stale_after_s:
+    """The verdict when time has passed without a result: unknown after 3 intervals.
+
+    Where the rests are longer than the interval, so is this time.
+    """
+    stale_after_s = thresholds.stale_after_s * before.rests
+    if before.stale or now - before.heard_at <= stale_after_s:
         return before
     after = replace(before, stale=True, answered=0, succeeded=0, warned=0, failed=0)
-    reason = f"no result for more than {thresholds.stale_after_s:g} s"
+    reason = f"no result for more than {stale_after_s:g} s"
     return _dated(before, after, reason, now)
 
 

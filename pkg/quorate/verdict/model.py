@@ -58,9 +58,9 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HealthStatus:
-    """How something is, why, and since when.
+    """How something is, and why.
 
-    `timestamp` is wall time in seconds, for people. `details` are plain texts.
+    `timestamp` is when that was found, in wall time. `details` are plain texts.
     """
 
     status: HealthState = HealthState.UNKNOWN

@@ -12,11 +12,8 @@ from quorate.core.clock import Chance
 from quorate.core.errors import InvalidInput
 
 from .machine import Verdict
-from .model import HealthState
 
 JITTER = 0.1
-PATIENT_AFTER = 10
-LONGEST_FACTOR = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +40,7 @@ class Pace:
 
     def next_delay_s(self, verdict: Verdict, chance: Chance) -> float:
         """After a look that led to `verdict`; jitter is ± 10 %."""
-        base_s = self.interval_s if verdict.is_decided else self.retry_s
-        if verdict.settled is HealthState.UNHEALTHY and verdict.is_decided:
-            doublings = max(0, verdict.failed - PATIENT_AFTER)
-            base_s *= min(LONGEST_FACTOR, 2.0 ** min(doublings, 8))
+        base_s = self.retry_s
+        if verdict.is_decided:
+            base_s = self.interval_s * verdict.rests
         return base_s * chance.uniform(1 - JITTER, 1 + JITTER)

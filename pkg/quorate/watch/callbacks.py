@@ -62,7 +62,6 @@ class Callbacks(Generic[P]):
         self._tasks = Tasks(emit)
         self._listeners: list[_Listener] = []
         self._called = self._failed = self._dropped = 0
-        self._closed = False
 
     def add(self, callback: Callable[P, object]) -> Callable[[], None]:
         """Call `callback` from now on. Returns the function that ends it.
@@ -88,8 +87,6 @@ class Callbacks(Generic[P]):
 
     def tell(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Call all callbacks soon, in tasks of their own. Never waits, never raises."""
-        if self._closed:
-            return
         for listener in tuple(self._listeners):
             if len(listener.waiting) >= WAITING_MAX:
                 listener.waiting.popleft()
@@ -103,11 +100,12 @@ class Callbacks(Generic[P]):
         """Wait until all calls are made; False if `within_s` seconds ran out."""
         return await self._tasks.drain(within_s)
 
-    async def close(self) -> None:
-        """Stop all calls, the running ones too."""
-        self._closed = True
-        self._listeners.clear()
-        await self._tasks.close()
+    async def stop(self) -> None:
+        """Stop the calls under way and forget those that wait. The callbacks stay."""
+        tasks, self._tasks = self._tasks, Tasks(self._emit)
+        for listener in self._listeners:
+            listener.waiting.clear()
+        await tasks.close()
 
     def stats(self) -> CallbackStats:
         """How many calls were made, failed and were dropped."""

@@ -136,6 +136,14 @@ def test_inconclusive_results_do_not_keep_it_known():
     assert age(verdict, 4.1, USUAL).state is UNKNOWN
 
 
+def test_what_is_looked_at_less_often_may_be_silent_for_longer():
+    verdict = after(*[F] * 20)
+
+    assert verdict.rests == 4.0
+    assert age(verdict, 20.0 + 12.0, USUAL) is verdict
+    assert age(verdict, 20.0 + 12.1, USUAL).state is UNKNOWN
+
+
 def test_a_result_that_agrees_ends_not_knowing():
     healthy = age(after(S), 9.0, USUAL)
     down = age(after(S, F, F, F), 9.0, USUAL)

@@ -110,28 +110,27 @@ async def test_who_leaves_is_not_called_any_more():
     assert heard == []
 
 
-async def test_closing_stops_the_running_call_and_the_later_ones():
-    callbacks: Callbacks[[]] = Callbacks("test")
+async def test_stopping_ends_the_call_under_way_and_forgets_those_that_wait():
+    callbacks: Callbacks[[int]] = Callbacks("test")
     started = asyncio.Event()
-    ended = []
+    heard = []
 
-    async def listen():
-        started.set()
-        try:
+    async def listen(number):
+        heard.append(number)
+        if number == 1:
+            started.set()
             await asyncio.Event().wait()
-        finally:
-            ended.append(1)
 
     callbacks.add(listen)
-    callbacks.tell()
+    callbacks.tell(1)
+    callbacks.tell(2)
     async with asyncio.timeout(1.0):
         await started.wait()
-        await callbacks.close()
-    callbacks.add(listen)
-    callbacks.tell()
+        await callbacks.stop()
+    callbacks.tell(3)
 
-    assert ended == [1]
-    assert callbacks.stats().called == 1
+    assert await callbacks.settled(within_s=1.0)
+    assert heard == [1, 3]
 
 
 def test_what_cannot_be_called_is_refused():

@@ -1,0 +1,1 @@
+"""The shipped checkers, one file for each kind of target."""
