@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from tests.servers import Server, StartServer
+
+ONCE = Retry(NoBackoff(), 0)
 
 
 def test_a_server_answers_and_counts_commands(server: Server) -> None:
@@ -67,7 +71,7 @@ async def test_a_restart_keeps_the_port_and_what_was_to_be_durable(
 
 
 def test_a_paused_server_answers_only_when_it_goes_on(private_server: Server) -> None:
-    client = redis.Redis(port=private_server.port, socket_timeout=0.05, retry=None)
+    client = redis.Redis(port=private_server.port, socket_timeout=0.05, retry=ONCE)
     client.ping()
 
     private_server.pause()
@@ -86,7 +90,7 @@ def test_a_server_takes_a_password_and_further_options(
 
     assert server.admin.config_get("maxclients") == {"maxclients": "77"}
     with pytest.raises(redis.AuthenticationError):
-        redis.Redis(port=server.port, retry=None).ping()
+        redis.Redis(port=server.port, retry=ONCE).ping()
 
 
 def test_no_server_outlives_a_test_run_that_was_killed(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ class EmbeddedServer:
             lock = directory.try_lock()
             if lock is not None:
                 found = await _take_over(self._home, lock, deadline)
-            elif (told := directory.read_address()) and await _answers(told) == "ready":
+            elif (told := directory.read_address()) and await _is_ready(told, deadline):
                 found = told
             elif _clock.monotonic() > deadline:
                 raise _silent(directory, told, within_s)
@@ -216,16 +216,21 @@ async def _ready(
     while state != "ready" and _clock.monotonic() < deadline:
         if keeper.poll() is not None:
             return "ended"
-        state = await _answers(place)
+        state = await _answers(place, _ANSWER_S)
         if state != "ready":
             await _clock.sleep(_BEAT_S)
     return state
 
 
-async def _answers(place: Whereabouts) -> State:
+async def _is_ready(place: Whereabouts, deadline: float) -> bool:
+    left_s = max(0.0, deadline - _clock.monotonic())
+    return await _answers(place, min(_ANSWER_S, left_s)) == "ready"
+
+
+async def _answers(place: Whereabouts, within_s: float) -> State:
     writer = None
     try:
-        async with asyncio.timeout(_ANSWER_S):
+        async with asyncio.timeout(within_s):
             reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
             writer.write(f"AUTH {place.password}\r\nPING\r\n".encode())
             said = await reader.readline(), await reader.readline()

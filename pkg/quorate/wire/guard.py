@@ -85,12 +85,13 @@ def main(grace_s: float, remove: str, command: list[str]) -> None:
     """Start the server, keep it, end it."""
     owner_pid = os.getppid()
     os.umask(0o077)
+    pid = start(command)
     bell, ring = os.pipe()
     os.set_blocking(ring, False)
     signal.set_wakeup_fd(ring)
+    # Only now: the server must not begin with handlers that swallow its SIGTERM.
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
-    pid = start(command)
     with contextlib.suppress(OSError):
         os.write(1, f"{pid}\n".encode())
     os.close(1)
