@@ -1,0 +1,35 @@
+"""A scripted server, and calls to it with short deadlines."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from tests.unit.wire.scripted_server import ScriptedServer
+
+from quorate.wire.calls import Calls
+
+MakeCalls = Callable[..., Calls]
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[ScriptedServer]:
+    async with ScriptedServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def make_calls(scripted: ScriptedServer) -> AsyncIterator[MakeCalls]:
+    """`make_calls(timeout_s=0.2)` → calls to the scripted server, closed at the end."""
+    made: list[Calls] = []
+
+    def make(
+        kind: type[Calls] = Calls, *, timeout_s: float = 1.0, shebang: bool = True
+    ) -> Calls:
+        calls = kind(scripted.dialer(), timeout_s=timeout_s, shebang=shebang)
+        made.append(calls)
+        return calls
+
+    yield make
+    for calls in made:
+        await calls.close()
