@@ -110,6 +110,26 @@ class DiscoveryRecovered(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeFailed(Event):
+    """The probe of a suspect instance raised; nothing was learned from it."""
+
+    level: ClassVar[str] = "warning"
+    service: str
+    instance: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceUnreadable(Event):
+    """An entry of the registry cannot be read here; the others are served."""
+
+    level: ClassVar[str] = "error"
+    service: str
+    instance: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BalancerPanicked(Event):
     """So few instances are fit that calls now go to all of them."""
 

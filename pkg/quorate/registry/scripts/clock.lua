@@ -1,0 +1,14 @@
+-- clock: the server's time, and who is alive by it. A fragment; wants KEYS[1] sessions.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local known = {}
+local function ends(session)
+  if known[session] == nil then
+    known[session] = tonumber(redis.call('ZSCORE', KEYS[1], session) or '') or false
+  end
+  return known[session]
+end
+local function is_alive(session)
+  local at = ends(session)
+  return at and at > now
+end
