@@ -28,6 +28,7 @@ from quorate.wire.address import Address
 from quorate.wire.embedded import EmbeddedServer, open_embedded
 
 WITHIN_S = 10.0
+REWRITING = "aof_rewrite_in_progress"
 ONCE = Retry(NoBackoff(), 0)
 
 
@@ -200,6 +201,7 @@ async def test_all_files_are_for_their_owner_alone(
     with client_of(mine) as client:
         client.set("a", "b")
         client.bgrewriteaof()
+        await until(lambda: not client.info("persistence")[REWRITING], WITHIN_S)
 
     modes = {
         str(path.relative_to(directory)): stat.S_IMODE(path.stat().st_mode)
@@ -390,13 +392,15 @@ async def test_a_server_that_does_not_answer_is_not_waited_for_for_ever(
     assert (await mine.resolve()).url == other.url
 
 
-async def test_a_forked_child_ends_nothing_of_its_parent_s(
-    mine: EmbeddedServer,
-) -> None:
-    in_a_forked_child(lambda: asyncio.run(mine.close()))
+async def test_a_forked_child_ends_nothing_of_its_parent_s() -> None:
+    server = await open_embedded()
 
-    with client_of(mine) as client:
+    in_a_forked_child(lambda: asyncio.run(server.close()))
+
+    assert Path(server.address.shared.removeprefix("embedded://"), "data").exists()
+    with client_of(server) as client:
         assert client.ping()
+    await server.close()
 
 
 async def test_a_cancelled_opening_leaves_nothing_behind(directory: Path) -> None:
