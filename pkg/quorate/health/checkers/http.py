@@ -48,6 +48,8 @@ class HTTPHealthChecker:
         try:
             async with limit:
                 return await self._ask()
+        except aiohttp.ClientResponseError as error:
+            return failed(f"{type(error).__name__}: the answer is not HTTP")
         except (OSError, aiohttp.ClientError, ValueError) as error:
             if limit.expired():
                 return failed(no_answer(self._timeout_s))

@@ -1,7 +1,8 @@
 """Does a Redis server answer, and is it in the role that it should be in?
 
 The connection is kept between looks, so that a look measures the server and not the
-handshake; after a failure the next look begins with a new one.
+handshake; after a failure the next look begins with a new one. The deadline is ours:
+redis-py's own would let a cancellation get lost (asyncio.wait_for before Python 3.12).
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ class RedisHealthChecker:
         if self._connection is None:
             self._connection = self._kind(
                 **self._settings,
-                socket_timeout=self._timeout_s,
-                socket_connect_timeout=self._timeout_s,
+                socket_timeout=None,
+                socket_connect_timeout=None,
                 retry=Retry(NoBackoff(), 0),
             )
             await self._connection.connect()  # type: ignore[no-untyped-call]
