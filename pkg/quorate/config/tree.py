@@ -43,6 +43,14 @@ def check_key(key: object) -> str:
     return checked
 
 
+def sections_of(key: str) -> Iterator[str]:
+    """The sections around `key`, the outermost first: `a` and `a.b` of `a.b.c`."""
+    dot = key.find(".")
+    while dot >= 0:
+        yield key[:dot]
+        dot = key.find(".", dot + 1)
+
+
 def lookup(tree: Mapping[str, Json], key: str, default: object = None) -> Json:
     """What is at `key`: a value, a whole section, or `default`."""
     node: Json = tree
