@@ -90,6 +90,7 @@ FLOORS = (
     good(floors.floors, reactions__view="from ..queue.model import Job"),
     good(floors.floors, locks__lock="from ..core.errors import QuorateError\n"
          "from .model import Grant\nimport asyncio\nfrom ..wire.calls import Calls"),
+    good(floors.floors, queue__door="from ..settings.load import load", settings=""),
     good(floors.floors, node="from .locks.lock import Lock\nfrom .settings import S",
          cli__main="from ..node import connect"),
     bad(floors.no_package_roots, "LockError",

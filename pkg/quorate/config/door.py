@@ -12,8 +12,9 @@ from quorate.backend import Backend
 from quorate.core.events import Emit, silent
 from quorate.core.shape import describe
 from quorate.lease.lease import LeaseTerms
-from quorate.settings import Settings, load_settings, process_environment
 from quorate.settings.environment import short_names
+from quorate.settings.load import load_settings, process_environment
+from quorate.settings.tree import Settings
 from quorate.wire.redis import WireLimits
 
 from .late import LateStore
