@@ -1,0 +1,46 @@
+"""Under which grant the running code acts.
+
+Whoever holds a lock writes with its token, and a store refuses a token that is older
+than one it has seen. The lock puts the token here for the length of its block, so that
+the stores find it without being handed it. Tasks started inside the block inherit it.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Proof of a grant, as a store wants it: what was granted, to whom, and when.
+
+    Of two grants of one name the later has the higher `token`. `session` is the name
+    in `tag` on whose life the grant depends.
+    """
+
+    name: str
+    token: int
+    session: str
+    tag: str
+
+
+Before: TypeAlias = "Token[Fence | None]"
+
+_current: ContextVar[Fence | None] = ContextVar("quorate_fence", default=None)
+
+
+def current_fence() -> Fence | None:
+    """The grant of the innermost lock around the running code, or None."""
+    return _current.get()
+
+
+def enter_fence(fence: Fence) -> Before:
+    """From here on the code acts under `fence`. Hand the result to `leave_fence`."""
+    return _current.set(fence)
+
+
+def leave_fence(before: Before) -> None:
+    """The code acts again under what it acted under before."""
+    _current.reset(before)

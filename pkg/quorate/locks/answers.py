@@ -1,0 +1,118 @@
+"""What is asked of a store, what it answers, and the news that it tells. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from quorate.lease.lease import DRIFT
+
+from .model import HolderFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A wish for a lock, as a store gets it. Its `id` is chosen before it is sent.
+
+    `hard_s`: the hold ends by itself after so many seconds; 0 is never. `wait`: stand
+    in line if it is taken. `under`: the session under which it was asked before; asking
+    again under another one is refused.
+    """
+
+    name: str
+    id: str
+    shared: bool
+    wait: bool
+    hard_s: float
+    owner: str
+    label: str
+    under: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The server's clock as seen once: it showed `server_s` not before `local`."""
+
+    local: float
+    server_s: float
+
+    def not_later_than(self, server_s: float) -> float:
+        """A local moment that certainly was not after the server's `server_s`."""
+        return self.local + max(0.0, server_s - self.server_s) * (1 - DRIFT)
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The lock is held, on the life of `session` in `tag`.
+
+    `token` up to `last_token` are reserved for this hold. `granted_at` is a local
+    moment not after the grant. `echo`: a second copy of the ask may still arrive.
+    """
+
+    token: int
+    last_token: int
+    tag: str
+    session: str
+    granted_at: float
+    echo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """Standing in line. `look_in_s`: when somebody's hard end is due, if known."""
+
+    tag: str
+    session: str
+    sighting: Sighting
+    look_in_s: float | None
+    holder: HolderFacts | None
+    echo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """It is taken, and nobody stands in line on our behalf."""
+
+    holder: HolderFacts | None
+
+
+Answer: TypeAlias = Granted | Queued | Busy
+
+Was: TypeAlias = Literal["held", "waiting", "unknown"]
+"""What a claim was when it was ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrantNotice:
+    """News: the waiter `id` holds the lock since the server's `server_s`."""
+
+    name: str
+    id: str
+    token: int
+    last_token: int
+    server_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LossNotice:
+    """News: the hold `id` was ended by the server."""
+
+    name: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookNotice:
+    """News: ask again for `id` in so many seconds."""
+
+    name: str
+    id: str
+    in_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ResyncNotice:
+    """News were missed: ask again for everything."""
+
+
+Notice: TypeAlias = GrantNotice | LossNotice | LookNotice | ResyncNotice

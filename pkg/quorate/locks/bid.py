@@ -1,0 +1,92 @@
+"""A task that wants a lock, and its place in the server's line.
+
+The id of a place is chosen before it is asked for, so that neither a lost answer nor a
+cancelled caller leaves anything behind that nobody can name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from quorate.core.clock import Chance
+from quorate.core.events import Emit
+from quorate.core.lifecycle import Tasks
+from quorate.lease.session import Session
+
+from .answers import Ask, Granted, GrantNotice, Queued
+from .model import HolderFacts, LockConfig
+from .returning import Claim
+from .store import LockStore
+from .wish import Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the parts of one lock manager work with."""
+
+    store: LockStore
+    session: Session
+    config: LockConfig
+    tasks: Tasks
+    emit: Emit
+    chance: Chance
+
+    def now(self) -> float:
+        return self.session.clock.monotonic()
+
+
+class Attempt:
+    """One call of a task that wants a lock, from asking until it has it or gives up."""
+
+    __slots__ = ("contended", "held_by", "owner", "started", "tries", "wish")
+
+    def __init__(self, wish: Wish, owner: object, now: float) -> None:
+        self.wish = wish
+        self.owner = owner
+        self.started = now
+        self.tries = 0
+        self.contended = False
+        self.held_by: HolderFacts | None = None
+
+
+class Bid:
+    """A place in the server's line, or already the lock."""
+
+    __slots__ = (
+        "ask", "bell", "echo", "granted", "in_flight", "is_told_of", "is_void",
+        "look_at", "notice", "queued", "since", "wish",
+    )  # fmt: skip
+
+    def __init__(self, ask: Ask, wish: Wish, now: float) -> None:
+        self.ask = ask
+        self.wish = wish
+        self.since = now
+        self.granted: Granted | None = None
+        self.queued: Queued | None = None
+        self.notice: GrantNotice | None = None
+        self.bell: asyncio.Future[None] | None = None
+        self.look_at = float("inf")
+        self.in_flight = 0
+        self.echo = False
+        self.is_void = False
+        self.is_told_of = False
+
+    @property
+    def is_open(self) -> bool:
+        return self.granted is None and not self.is_void
+
+    def ring(self) -> None:
+        """Something has changed: let who leads look."""
+        if self.bell is not None and not self.bell.done():
+            self.bell.set_result(None)
+
+    def claim(self) -> Claim:
+        """What is to be ended if nobody wants it any more."""
+        where = self.granted or self.queued
+        return Claim(
+            name=self.ask.name,
+            id=self.ask.id,
+            session=where.session if where else "",
+            echo=self.echo or self.in_flight > 0,
+        )

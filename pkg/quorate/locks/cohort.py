@@ -1,0 +1,81 @@
+"""The line of this process's own tasks before one lock.
+
+One of them leads: it stands in the server's line for all. A lock that comes back is
+handed to the next task here without asking the server, for a while; who leads hands on
+the place in the server's line when it gives up (lock cohorting).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from .bid import Attempt, Bid
+from .lock import Hold
+
+Turn: TypeAlias = Hold | Bid | None
+"""Your turn: with the lock, with a place in the server's line, or with nothing."""
+
+
+class Place:
+    """One task in line."""
+
+    __slots__ = ("attempt", "turn")
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        self.turn: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
+
+
+class Gate:
+    """The line before one lock. It exists while a task here leads or holds."""
+
+    __slots__ = ("_line",)
+
+    def __init__(self) -> None:
+        self._line: OrderedDict[Place, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._line)
+
+    def stand(self, attempt: Attempt) -> Place:
+        """Stand at the end of the line."""
+        place = Place(attempt)
+        self._line[place] = None
+        return place
+
+    def leave(self, place: Place) -> None:
+        """Leave the line, from wherever in it."""
+        self._line.pop(place, None)
+
+    def first(self) -> Place | None:
+        """Who is next; it may be asked what it wants before it is called."""
+        while self._line:
+            place = next(iter(self._line))
+            if not place.turn.done():
+                return place
+            del self._line[place]
+        return None
+
+    def call(self, place: Place, turn: Turn) -> None:
+        """It is `place`'s turn."""
+        del self._line[place]
+        place.turn.set_result(turn)
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """When a hold may be handed to the next task of the same process.
+
+    Never beyond its block of tokens, and not for longer than `longest_s`, so that other
+    processes have their turn (lock cohorting, Dice, Marathe and Shavit, 2012).
+    """
+
+    longest_s: float
+
+    def is_allowed(
+        self, token: int, last_token: int, began_at: float, now: float
+    ) -> bool:
+        return token < last_token and now - began_at < self.longest_s

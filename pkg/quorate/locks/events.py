@@ -1,0 +1,54 @@
+"""What can happen to a lock that somebody should know of.
+
+Taking and giving back are too frequent for events: they are counted in `stats()` and
+seen in `holders()`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from quorate.core.events import Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockLost(Event):
+    """A lock ended while its block was running; the block is being stopped."""
+
+    level: ClassVar[str] = "error"
+    lock: str
+    label: str
+    token: int
+    held_s: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockDenied(Event):
+    """A lock was not free within the wait."""
+
+    lock: str
+    label: str
+    waited_s: float
+    held_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockWaitLong(Event):
+    """This process has been waiting for a lock for long, and still is."""
+
+    level: ClassVar[str] = "warning"
+    lock: str
+    label: str
+    waited_s: float
+    held_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockReturnDelayed(Event):
+    """A lock could not be given back yet; it is tried until the session ends."""
+
+    level: ClassVar[str] = "warning"
+    lock: str
+    why: str

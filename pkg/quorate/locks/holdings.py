@@ -1,0 +1,177 @@
+"""What this process holds, who of its tasks is inside, and the counts of it all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from quorate.core.errors import DeadlockError, LockNotGranted
+
+from .bid import Attempt, Parts
+from .events import LockDenied, LockLost
+from .lock import Hold, lost_error
+from .model import HolderFacts, LockStats, LockType
+from .wish import Wish
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counts behind `LockStats`."""
+
+    acquired: int = 0
+    reentered: int = 0
+    contended: int = 0
+    passed: int = 0
+    denied: int = 0
+    lost: int = 0
+    waiting: int = 0
+    wait_s: float = 0.0
+    hold_s: float = 0.0
+
+
+class Holdings:
+    """The holds of one lock manager."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._holds: dict[str, Hold] = {}
+        self._owned: dict[tuple[object, str], Hold] = {}
+        self._inside = 0
+        self._all_out = asyncio.Event()
+        self._all_out.set()
+        self.tally = Tally()
+
+    def find(self, ident: str) -> Hold | None:
+        """The hold with this id."""
+        return self._holds.get(ident)
+
+    def owned(self, owner: object, name: str) -> Hold | None:
+        """What this owner holds under this name."""
+        return self._owned.get((owner, name))
+
+    def of_session(self, session: str) -> list[Hold]:
+        """All holds that hang on this session."""
+        return [h for h in self._holds.values() if h.session_name == session]
+
+    def all(self) -> list[Hold]:
+        return list(self._holds.values())
+
+    def enter(self, hold: Hold, attempt: Attempt) -> None:
+        """The owner is inside from now on."""
+        now = self._parts.now()
+        hold.owner = attempt.owner
+        hold.entries = 1
+        hold.since = now
+        self._owned[attempt.owner, attempt.wish.name] = hold
+        self._holds[hold.id] = hold
+        self._inside += 1
+        self._all_out.clear()
+        self.tally.acquired += 1
+        self.tally.contended += attempt.contended
+        self.tally.wait_s += now - attempt.started
+
+    def enter_again(self, hold: Hold, wish: Wish) -> None:
+        """The owner enters once more what it holds, without the server.
+
+        Raises `LockLostError` if it is lost, `DeadlockError` for a kind that excludes
+        what its own owner holds.
+        """
+        if hold.lost:
+            raise lost_error(wish.name, hold.lost)
+        again = wish.lock_type is LockType.REENTRANT and not hold.shared
+        if not again and not (wish.shared and hold.shared):
+            raise DeadlockError(
+                f"The lock {wish.name!r} would wait for itself.",
+                f"Its owner holds it already ({hold.wish.lock_type.value}) and asks "
+                f"for it again ({wish.lock_type.value}).",
+                "Use LockType.REENTRANT to enter again, or pass the grant on.",
+            )
+        hold.entries += 1
+        self.tally.reentered += 1
+
+    def leave(self, hold: Hold) -> bool:
+        """One block of the owner has ended. True if it was the last."""
+        hold.entries -= 1
+        if hold.entries:
+            return False
+        del self._owned[hold.owner, hold.wish.name]
+        self.tally.hold_s += self._parts.now() - hold.since
+        self._inside -= 1
+        if not self._inside:
+            self._all_out.set()
+        return True
+
+    def remove(self, hold: Hold) -> None:
+        """This process has it no more."""
+        self._holds.pop(hold.id, None)
+        if hold.timer is not None:
+            hold.timer.cancel()
+
+    def ends_by(self, hold: Hold, end: Callable[[Hold], None]) -> None:
+        """Let `end` be called when the hold's own time is over."""
+        if hold.hard_until is not None and hold.timer is None:
+            hold.timer = asyncio.get_running_loop().call_later(
+                max(0.0, hold.hard_until - self._parts.now()), end, hold
+            )
+
+    def tell_lost(self, hold: Hold, why: str) -> None:
+        """Count and tell that somebody inside has lost its lock."""
+        self.tally.lost += 1
+        self._parts.emit(
+            LockLost(
+                lock=hold.wish.name,
+                label=hold.wish.label,
+                token=hold.token,
+                held_s=self._parts.now() - hold.since,
+                why=why,
+            )
+        )
+
+    def denied(self, attempt: Attempt) -> LockNotGranted:
+        """Count and tell that somebody waited in vain; the error to raise."""
+        wish, now = attempt.wish, self._parts.now()
+        here = [h for h in self._holds.values() if h.wish.name == wish.name]
+        held_by = str((here[0].facts(now) if here else attempt.held_by) or "")
+        self.tally.denied += 1
+        self._parts.emit(
+            LockDenied(
+                lock=wish.name,
+                label=wish.label,
+                waited_s=now - attempt.started,
+                held_by=held_by,
+            )
+        )
+        return LockNotGranted(
+            f"{wish.name!r} was not granted within {wish.wait_s or 0:g} s.",
+            f"When last seen it was held by {held_by}." if held_by else "It is taken.",
+            "Wait longer with wait_s=…, or ask who holds it: await manager.explain(…).",
+        )
+
+    async def all_out(self, within_s: float) -> None:
+        """Wait until nobody is inside, or until the time is over."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._all_out.wait()
+        except TimeoutError:
+            return
+
+    def facts(self) -> list[HolderFacts]:
+        """What is held now, by whom in this process."""
+        now = self._parts.now()
+        return [hold.facts(now) for hold in self._holds.values() if hold.entries]
+
+    def stats(self) -> LockStats:
+        tally = self.tally
+        return LockStats(
+            acquired_total=tally.acquired,
+            reentered_total=tally.reentered,
+            contended_total=tally.contended,
+            passed_total=tally.passed,
+            denied_total=tally.denied,
+            lost_total=tally.lost,
+            wait_s_total=tally.wait_s,
+            hold_s_total=tally.hold_s,
+            held=len(self._holds),
+            waiting=tally.waiting,
+        )

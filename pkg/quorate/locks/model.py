@@ -1,0 +1,178 @@
+"""The words of this room: how a lock is taken, and what is known of it. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal, TypeAlias
+
+from quorate.core.errors import InvalidInput
+
+SHORTEST_TIMEOUT_S = 0.1
+LONGEST_TIMEOUT_S = 366 * 86_400.0
+
+OnLoss: TypeAlias = Literal["cancel", "flag"]
+"""What becomes of the block when the lock is lost: stopped, or only marked."""
+
+
+class LockType(Enum):
+    """How a lock is taken.
+
+    EXCLUSIVE: one owner; asking again as the same owner is refused as a deadlock.
+    REENTRANT: the same, but its owner may enter again, at no cost.
+    SHARED: any number of readers and no writer; readers and writers take turns.
+    """
+
+    EXCLUSIVE = "exclusive"
+    SHARED = "shared"
+    REENTRANT = "reentrant"
+
+
+@dataclass(frozen=True, slots=True)
+class LockConfig:
+    """Settings of one lock manager. Seconds.
+
+    `auto_extend`: a lock is held as long as its block runs and the process lives. If it
+    is off, every hold ends `default_timeout` after it began, whatever its block does.
+    `wait_s`: how long `acquire_lock` waits if not told; None means for ever.
+    `long_wait_s`: a wait longer than this is told as an event.
+    `passing_s`: tasks of this process may hand a lock to each other for so long before
+    it is offered to other processes again.
+    """
+
+    default_timeout: float = 30.0
+    auto_extend: bool = True
+    wait_s: float | None = None
+    long_wait_s: float = 5.0
+    passing_s: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_timeout(self.default_timeout, "default_timeout")
+        check_wait(self.wait_s)
+        for name in ("long_wait_s", "passing_s"):
+            value = getattr(self, name)
+            if not _is_number(value) or value < 0:
+                raise InvalidInput(
+                    f"{name} = {value!r} cannot be used.",
+                    fix="Give seconds, zero or more.",
+                )
+
+    def timeout_of(self, asked: float | None) -> float | None:
+        """After how many seconds a hold ends by force; None is never."""
+        if asked is not None:
+            return asked
+        return None if self.auto_extend else self.default_timeout
+
+
+def check_timeout(value: object, name: str = "timeout_s") -> None:
+    """Raises `InvalidInput` for a hold that would be over before it can be used."""
+    if not _is_number(value) or not (
+        SHORTEST_TIMEOUT_S <= value <= LONGEST_TIMEOUT_S  # type: ignore[operator]
+    ):
+        raise InvalidInput(
+            f"{name} = {value!r} cannot be used.",
+            f"It is the time after which a hold ends, from {SHORTEST_TIMEOUT_S:g} s "
+            "to a year.",
+            "Leave it out to hold the lock as long as its block runs.",
+        )
+
+
+def check_wait(value: object) -> None:
+    """Raises `InvalidInput` for a wait that makes no sense."""
+    if value is not None and (not _is_number(value) or value < 0):  # type: ignore[operator]
+        raise InvalidInput(
+            f"wait_s = {value!r} cannot be used.",
+            fix="Give seconds: 0 only tries, None waits for ever.",
+        )
+
+
+def _is_number(value: object) -> bool:
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HolderFacts:
+    """Who holds a lock. `ends_in_s` is None when this process knows no end.
+
+    `ends_in_s`: at the latest then it is free, unless its session is renewed.
+    """
+
+    name: str
+    lock_type: LockType
+    token: int
+    session: str
+    owner: str
+    label: str
+    held_s: float
+    ends_in_s: float | None = None
+
+    def __str__(self) -> str:
+        who = f"{self.label} in {self.session}" if self.label else self.session
+        return f"{who}, since {self.held_s:.1f} s, token {self.token}"
+
+
+@dataclass(frozen=True, slots=True)
+class WaiterFacts:
+    """Who waits for a lock, and whether its session lives."""
+
+    name: str
+    lock_type: LockType
+    session: str
+    owner: str
+    label: str
+    waited_s: float
+    is_alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A lock as the server sees it: holders, and waiters in the order of their kind."""
+
+    name: str
+    token: int
+    holders: tuple[HolderFacts, ...]
+    waiters: tuple[WaiterFacts, ...]
+
+    @property
+    def is_free(self) -> bool:
+        return not self.holders
+
+    def __str__(self) -> str:
+        if self.is_free:
+            return f"{self.name!r} is free; {len(self.waiters)} wait."
+        held = "; ".join(str(holder) for holder in self.holders[:3])
+        return f"{self.name!r} is held by {held}; {len(self.waiters)} wait."
+
+
+@dataclass(frozen=True, slots=True)
+class LockLine:
+    """One line of the list of locks: how many hold it and how many wait."""
+
+    name: str
+    holders: tuple[str, ...]
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class LockStats:
+    """Counts since the start, and sums in seconds.
+
+    `contended_total`: acquisitions that had to wait, for this process or another.
+    `passed_total`: those served inside the process, without the server.
+    """
+
+    acquired_total: int = 0
+    reentered_total: int = 0
+    contended_total: int = 0
+    passed_total: int = 0
+    denied_total: int = 0
+    lost_total: int = 0
+    wait_s_total: float = 0.0
+    hold_s_total: float = 0.0
+    held: int = 0
+    waiting: int = 0

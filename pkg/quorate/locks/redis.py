@@ -1,0 +1,225 @@
+"""Locks on a Redis server: one script takes, one gives back and grants to the next.
+
+The script that ends a hold makes the next living waiter the holder and publishes it to
+that process's channel, so a handover costs one round trip and wakes nobody else. The
+state is in the server; a message is only a hint. Satisfies `locks.store.LockStore`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from quorate.core.errors import (
+    LockNotGranted,
+    OutcomeUnknown,
+    SessionLostError,
+    StoreUnavailable,
+)
+from quorate.lease.session import Session
+from quorate.wire.keys import sessions_key
+from quorate.wire.link import Reply
+from quorate.wire.redis import Wire
+from quorate.wire.scripts import load
+
+from .answers import (
+    Answer,
+    Ask,
+    Busy,
+    GrantNotice,
+    LookNotice,
+    LossNotice,
+    ResyncNotice,
+    Was,
+)
+from .model import Explanation, LockLine
+from .redis_replies import (
+    key_name,
+    pairs,
+    read_granted,
+    read_holder,
+    read_queued,
+    read_waiter,
+    shown_name,
+)
+from .store import Hear
+
+_ACQUIRE = load("quorate.locks", "acquire")
+_LEAVE = load("quorate.locks", "leave")
+_CLEAN = load("quorate.locks", "clean")
+_EXPLAIN = load("quorate.locks", "explain")
+_SURVEY = load("quorate.locks", "survey")
+
+REJOINS = 3
+CLEANED_AT_ONCE = 100
+WAITERS_TOLD = 1000
+_WAS: dict[bytes, Was] = {
+    b"held": "held",
+    b"waiting": "waiting",
+    b"unknown": "unknown",
+}
+
+
+class RedisLocks:
+    """The locks of one namespace on one server, over the process's wire."""
+
+    def __init__(self, wire: Wire, session: Session) -> None:
+        self._wire = wire
+        self._session = session
+        self._clock = session.clock
+        self._hear: Hear | None = None
+        self._channels: dict[str, tuple[str, str]] = {}
+        self._entering: dict[str, asyncio.Lock] = {}
+
+    def listen(self, hear: Hear) -> Callable[[], None]:
+        """Tell `hear` of grants, losses and missed news. Returns its undoing."""
+        self._hear = hear
+        forget = self._wire.inbox.on_resync(lambda: hear(ResyncNotice()))
+
+        def leave() -> None:
+            self._hear = None
+            forget()
+            for _, channel in self._channels.values():
+                self._wire.inbox.unsubscribe(channel, self._heard)
+            self._channels.clear()
+
+        return leave
+
+    async def acquire(self, ask: Ask) -> Answer:
+        """Take the lock or stand in line: one request, inside the session."""
+        tag = self._wire.keys.lock_tag(ask.name)
+        for _ in range(REJOINS):
+            me = self._session.name_in(tag)
+            if me is None or self._channels.get(tag, ("", ""))[0] != me:
+                me = await self._enter(tag)
+            if ask.under and ask.under != me:
+                raise SessionLostError(f"The session {ask.under} is over.")
+            asked_at = self._clock.monotonic()
+            reply, echo = await self._send(ask, tag, me)
+            if reply[0] == b"granted":
+                return read_granted(reply, ask, (tag, me), asked_at, echo=echo)
+            if reply[0] == b"queued":
+                return read_queued(reply, ask, (tag, me), asked_at, echo=echo)
+            if reply[0] == b"busy":
+                return Busy(read_holder(ask.name, reply[3], reply[1], ends_in_s=None))
+            if reply[0] == b"left":
+                raise LockNotGranted(f"The wish for {ask.name!r} was given up.")
+            self._session_is_over(tag, me)
+        raise SessionLostError(
+            f"{ask.name!r} cannot be taken: the session ends as soon as it begins.",
+            "The server has refused it several times in a row.",
+            "Is its clock right, and is its data not being flushed?",
+        )
+
+    async def leave(self, name: str, ident: str, *, echo: bool) -> Was:
+        """End a claim: one request."""
+        tag = self._wire.keys.lock_tag(name)
+        args = (key_name(name), ident, int(echo))
+        return _WAS[await self._wire.calls.call(_LEAVE, [sessions_key(tag)], args)]
+
+    async def clean(self, tag: str, session: str) -> None:
+        """End all claims of a dead session, some at a time."""
+        left = CLEANED_AT_ONCE
+        while left > 0:
+            args = (session, CLEANED_AT_ONCE)
+            left = await self._wire.calls.call(_CLEAN, [sessions_key(tag)], args)
+
+    async def explain(self, name: str) -> Explanation:
+        """One request."""
+        tag = self._wire.keys.lock_tag(name)
+        now_ms, mode, token, holders, waiters = await self._wire.calls.call(
+            _EXPLAIN, [sessions_key(tag)], [key_name(name), WAITERS_TOLD]
+        )
+        return Explanation(
+            name=name,
+            token=int(token or 0),
+            holders=tuple(
+                fact
+                for record, left_ms in pairs(holders)
+                if (fact := read_holder(name, record, now_ms, left_ms / 1000, mode))
+            ),
+            waiters=tuple(
+                read_waiter(name, record, now_ms, left_ms)
+                for record, left_ms in pairs(waiters)
+            ),
+        )
+
+    async def survey(self, most: int) -> list[LockLine]:
+        """One request a tag."""
+        found: dict[str, tuple[list[str], list[str]]] = {}
+        tag = self._wire.keys.tag
+        reply = await self._wire.calls.call(_SURVEY, [sessions_key(tag)], [most])
+        for at in range(0, len(reply), 4):
+            name, _, session, held = reply[at : at + 4]
+            held_by, waiting = found.setdefault(shown_name(name.decode()), ([], []))
+            (held_by if held else waiting).append(session.decode())
+        return [
+            LockLine(name, tuple(sorted(held_by)), len(waiting))
+            for name, (held_by, waiting) in sorted(found.items())
+        ]
+
+    async def _send(self, ask: Ask, tag: str, me: str) -> tuple[Reply, bool]:
+        """The reply, and whether a second copy of the ask may still arrive."""
+        keys = [sessions_key(tag)]
+        args: list[str | int] = [
+            *(key_name(ask.name), ask.id, me, "s" if ask.shared else "x"),
+            *(int(ask.wait), round(ask.hard_s * 1000), ask.owner, ask.label),
+        ]
+        try:
+            return await self._wire.calls.call(_ACQUIRE, keys, args), False
+        except OutcomeUnknown:
+            if self._session.name_in(tag) != me:
+                raise
+        try:
+            return await self._wire.calls.call(_ACQUIRE, keys, args), True
+        except StoreUnavailable as error:
+            raise OutcomeUnknown(
+                f"Nobody knows whether {ask.name!r} was taken.", error.why
+            ) from error
+
+    @staticmethod
+    def index_key(tag: str) -> str:
+        """The set of sessions that may have claims here, for the sweeper.
+
+        A session stays in it until it is cleaned, even while it claims nothing.
+        """
+        return f"{tag}:l:s"
+
+    async def _enter(self, tag: str) -> str:
+        """Join the tag and hear its channel, before anything is asked there."""
+        async with self._entering.setdefault(tag, asyncio.Lock()):
+            me = await self._session.join(tag)
+            heard_as, heard_on = self._channels.get(tag, ("", ""))
+            if heard_as == me:
+                return me
+            channel = f"{tag}:l:to:{me}"
+            try:
+                await self._wire.inbox.subscribe(channel, self._heard)
+            except StoreUnavailable:
+                self._wire.inbox.unsubscribe(channel, self._heard)
+                raise
+            if heard_on:
+                self._wire.inbox.unsubscribe(heard_on, self._heard)
+            self._channels[tag] = (me, channel)
+            return me
+
+    def _session_is_over(self, tag: str, name: str) -> None:
+        """The server knows it first: everybody is told now, not at the next renewal."""
+        for member in self._session.memberships():
+            if member.tag == tag and member.name == name:
+                self._session.lost(member, "the server had ended it")
+
+    def _heard(self, body: bytes) -> None:
+        if self._hear is None:
+            return
+        word, key, *rest = body.decode().split("\n")
+        name = shown_name(key)
+        match word, rest:
+            case "granted", [ident, token, last, now_ms]:
+                self._hear(
+                    GrantNotice(name, ident, int(token), int(last), int(now_ms) / 1000)
+                )
+            case "lost", [ident]:
+                self._hear(LossNotice(name, ident))
+            case "look", [ident, in_ms]:
+                self._hear(LookNotice(name, ident, int(in_ms) / 1000))

@@ -1,0 +1,93 @@
+"""How names and records look on a Redis server, and what replies mean. See room.lua."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from urllib.parse import unquote
+
+from quorate.lease.lease import DRIFT
+from quorate.wire.keys import plain
+from quorate.wire.link import Reply
+
+from .answers import Ask, Granted, Queued, Sighting
+from .model import HolderFacts, LockType, WaiterFacts
+
+_HASHED = re.compile(r"%~[0-9a-f]{64}\Z")
+
+
+@lru_cache(maxsize=4096)
+def key_name(name: str) -> str:
+    """A lock's name as part of a key. What `shown_name` returns leads back to it."""
+    return name if _HASHED.search(name) else plain(name)
+
+
+def shown_name(key: str) -> str:
+    """The name again; of a long one only its beginning and its digest are left."""
+    return key if _HASHED.search(key) else unquote(key)
+
+
+def read_granted(
+    reply: list[Reply], ask: Ask, where: tuple[str, str], asked_at: float, *, echo: bool
+) -> Granted:
+    _, now_ms, token, last, hard_end_ms = reply
+    granted_at = asked_at
+    if hard_end_ms:
+        # Asked again, it may have been granted a while ago.
+        ago_s = ask.hard_s - (hard_end_ms - now_ms) / 1000
+        granted_at -= max(0.0, ago_s) * (1 + DRIFT)
+    return Granted(token, last, *where, granted_at, echo)
+
+
+def read_queued(
+    reply: list[Reply], ask: Ask, where: tuple[str, str], asked_at: float, *, echo: bool
+) -> Queued:
+    _, now_ms, first_end_ms, holder = reply
+    tag, session = where
+    return Queued(
+        tag=tag,
+        session=session,
+        sighting=Sighting(asked_at, now_ms / 1000),
+        look_in_s=(first_end_ms - now_ms) / 1000 if first_end_ms else None,
+        holder=read_holder(ask.name, holder, now_ms, ends_in_s=None),
+        echo=echo,
+    )
+
+
+def pairs(rows: list[Reply]) -> list[tuple[bytes, int]]:
+    """The records of `{id, record, ms, …}` with their milliseconds."""
+    return [(rows[at + 1], rows[at + 2]) for at in range(0, len(rows), 3)]
+
+
+def read_holder(
+    name: str, record: bytes, now_ms: int, ends_in_s: float | None, mode: bytes = b"x"
+) -> HolderFacts | None:
+    if not record:
+        return None
+    token, hard_end, since, session, owner, label = record.decode().split("\n")
+    if int(hard_end):
+        hard_s = max(0.0, (int(hard_end) - now_ms) / 1000)
+        ends_in_s = hard_s if ends_in_s is None else min(ends_in_s, hard_s)
+    return HolderFacts(
+        name=name,
+        lock_type=LockType.SHARED if mode == b"s" else LockType.EXCLUSIVE,
+        token=int(token),
+        session=session,
+        owner=owner,
+        label=label,
+        held_s=max(0.0, (now_ms - int(since)) / 1000),
+        ends_in_s=ends_in_s,
+    )
+
+
+def read_waiter(name: str, record: bytes, now_ms: int, left_ms: int) -> WaiterFacts:
+    _, mode, _, since, session, owner, label = record.decode().split("\n")
+    return WaiterFacts(
+        name=name,
+        lock_type=LockType.SHARED if mode == "s" else LockType.EXCLUSIVE,
+        session=session,
+        owner=owner,
+        label=label,
+        waited_s=max(0.0, (now_ms - int(since)) / 1000),
+        is_alive=left_ms > 0,
+    )

@@ -1,0 +1,53 @@
+"""The port: where locks are kept, and who tells whose turn it is.
+
+The store grants in the order of asking and makes the next waiter the holder when a hold
+ends; a notice is only a hint that it has done so. A hold or a wait lives as long as the
+session that it names, or until its own hard end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from .answers import Answer, Ask, Notice, Was
+from .model import Explanation, LockLine
+
+Hear = Callable[[Notice], None]
+"""Called in the event loop with what has changed."""
+
+
+class LockStore(Protocol):
+    """Locks of one backend, claimed by one session."""
+
+    def listen(self, hear: Hear) -> Callable[[], None]:
+        """Tell `hear` of grants, losses and missed news. Returns its undoing."""
+        ...
+
+    async def acquire(self, ask: Ask) -> Answer:
+        """Take the lock or stand in line. Asking again with the same id is looking.
+
+        An ask whose answer is lost is sent once more by the store itself. Raises
+        `StoreUnavailable` (nothing was sent), `OutcomeUnknown` (sent, unanswered:
+        `leave` with `echo`), `SessionLostError` (that session of the ask is over).
+        """
+        ...
+
+    async def leave(self, name: str, ident: str, *, echo: bool) -> Was:
+        """End a claim, held or awaited, and grant to whoever is next.
+
+        `echo`: an unanswered copy of its ask may still arrive, and will be refused.
+        """
+        ...
+
+    async def clean(self, tag: str, session: str) -> None:
+        """End all claims of a dead session. Idempotent."""
+        ...
+
+    async def explain(self, name: str) -> Explanation:
+        """Who holds the lock and who waits for it."""
+        ...
+
+    async def survey(self, most: int) -> list[LockLine]:
+        """The locks that are held or awaited, up to `most` claims of them."""
+        ...
