@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import Enum
 
 from quorate.core.errors import InvalidInput, StoreRefused
@@ -16,6 +17,7 @@ from quorate.verdict.model import HealthStatus
 
 from .model import ServiceInfo
 from .ports import Receipt, RegistryWriter, Word
+from .records import MICROS
 
 ROUNDS = 4
 
@@ -42,6 +44,17 @@ class Announcement:
         self.receipt = Receipt(Word.ABSENT)
         self.times = 0
         self._gate = asyncio.Lock()
+
+    @property
+    def shown(self) -> ServiceInfo:
+        """The instance with what the store has added to it."""
+        return replace(
+            self.info,
+            session=self.home or "",
+            incarnation=self.incarnation,
+            registered_at=self.incarnation / MICROS,
+            revision=self.receipt.revision,
+        )
 
     @property
     def key(self) -> tuple[str, str]:

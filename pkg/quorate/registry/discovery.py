@@ -8,7 +8,7 @@ in the order of its revisions.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from quorate.core.clock import Chance, Clock
@@ -21,7 +21,7 @@ from quorate.watch.feed import Overflow
 from .discovery_cache import DiscoveryCache, DiscoveryCacheStats
 from .events import DiscoveryRecovered, DiscoveryStale
 from .following import Audience, Follower, FollowTerms
-from .lookout import Lookout, LookoutTerms
+from .lookout import Lookout, LookoutHands, LookoutTerms
 from .model import ServiceInfo, Snapshot
 from .ports import RegistryReader, ServiceCount
 from .probing import Finding, Prober
@@ -57,7 +57,11 @@ class DiscoveryStats:
 
 
 class ServiceDiscovery(Audience):
-    """Looks services up, and watches them. `await start()` before use."""
+    """Looks services up, and watches them. `await start()` before use.
+
+    Before that, `join` may be set to what lets this process live in the registry, and
+    `on_new_history` to who is to be told that the store has lost its history.
+    """
 
     def __init__(
         self,
@@ -80,6 +84,7 @@ class ServiceDiscovery(Audience):
         self._follows: dict[str, Tasks] = {}
         self._listeners: dict[str, list[Follow]] = {}
         self._watchers: set[ServiceWatcher] = set()
+        self.join: Callable[[], Awaitable[object]] = _join_nothing
         self.on_new_history: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
@@ -89,8 +94,7 @@ class ServiceDiscovery(Audience):
                 self._cache,
                 self._clock,
                 self._terms.look,
-                let_go=self._let_go,
-                on_new_history=lambda: self.on_new_history(),
+                LookoutHands(self.join, self.on_new_history, self._let_go),
             )
         )
 
@@ -266,3 +270,7 @@ class ServiceDiscovery(Audience):
         tasks = self._follows.pop(follower.service, None)
         if tasks is not None:
             await tasks.close()
+
+
+async def _join_nothing() -> None:
+    """Without a session nobody sweeps; looking up works all the same."""

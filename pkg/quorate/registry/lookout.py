@@ -2,7 +2,8 @@
 
 A server that hangs or is cut off sends no notice, so somebody has to ask. One question
 a second, whatever the number of services; the answer names the store's epoch, so that
-an emptied store is noticed at once too.
+an emptied store is noticed at once too. Who looks things up also lives in the registry,
+so that its sweeper hears of the dead even when nobody else is left to.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from quorate.core.clock import Clock
-from quorate.core.errors import StoreError
+from quorate.core.errors import SessionLostError, StoreError
 
 from .discovery_cache import DiscoveryCache
 from .following import Follower
@@ -27,6 +28,15 @@ class LookoutTerms:
     timeout_s: float = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class LookoutHands:
+    """What the lookout does: live in the registry, tell of another history, let go."""
+
+    join: Callable[[], Awaitable[object]]
+    on_new_history: Callable[[], None]
+    let_go: Callable[[Follower], Awaitable[None]]
+
+
 class Lookout:
     """A role: asks, and lets the followers know. It also lets go of the unused."""
 
@@ -38,20 +48,17 @@ class Lookout:
         cache: DiscoveryCache,
         clock: Clock,
         terms: LookoutTerms,
-        *,
-        let_go: Callable[[Follower], Awaitable[None]],
-        on_new_history: Callable[[], None],
+        hands: LookoutHands,
     ) -> None:
         self._reader = reader
         self._cache = cache
         self._clock = clock
         self._terms = terms
-        self._let_go = let_go
-        self._on_new_history = on_new_history
+        self._hands = hands
 
     async def tick(self) -> float:
         for follower in self._cache.idle(self._clock.monotonic()):
-            await self._let_go(follower)
+            await self._hands.let_go(follower)
         if len(self._cache):
             await self._look()
         return self._terms.every_s
@@ -61,7 +68,8 @@ class Lookout:
         try:
             async with asyncio.timeout(self._terms.timeout_s):
                 epoch = await self._reader.epoch()
-        except (StoreError, TimeoutError) as error:
+                await self._hands.join()
+        except (StoreError, SessionLostError, TimeoutError) as error:
             why = str(error) or f"It did not answer in {self._terms.timeout_s:g} s."
             for follower in self._cache:
                 follower.out_of_sight(why)
@@ -74,4 +82,4 @@ class Lookout:
             if is_stale or is_other:
                 follower.look_again()
             if is_other:
-                self._on_new_history()
+                self._hands.on_new_history()

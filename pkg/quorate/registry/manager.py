@@ -87,6 +87,7 @@ class ServiceRegistry:
             clock=clock,
             chance=chance,
         )
+        self.discovery.join = lambda: session.join(self._store.tag)
         self.discovery.on_new_history = self.registrar.look_again
         doubt = doubt_of(
             session.terms, self.config.protect_share, self.config.protect_least

@@ -94,7 +94,7 @@ class Registrar:
 
     def instances(self) -> tuple[ServiceInfo, ...]:
         """What this process has announced, as it wants it to be."""
-        return tuple(own.info for own in self._own if own.wanted)
+        return tuple(own.shown for own in self._own if own.wanted)
 
     async def register(self, info: ServiceInfo) -> Receipt:
         """Announce `info`. Whoever had the same id before is superseded.
