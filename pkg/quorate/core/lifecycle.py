@@ -157,6 +157,7 @@ class Tasks:
                         rest_s=rest_s,
                     )
                 )
+            _heed_cancellation()
             await duty.rest(self._clock, rest_s)
 
     def _gone(self, task: asyncio.Task[Any]) -> None:
@@ -170,6 +171,16 @@ class Tasks:
                     task=task.get_name(), error=f"{type(error).__name__}: {error}"
                 )
             )
+
+
+def _heed_cancellation() -> None:
+    """Raise the cancellation that something below may have swallowed.
+
+    `asyncio.wait_for` does before Python 3.12, and with it whatever uses it.
+    """
+    me = asyncio.current_task()
+    if me is not None and me.cancelling():
+        raise asyncio.CancelledError
 
 
 async def to_the_end(work: Coroutine[Any, Any, T], name: str = "to the end") -> T:

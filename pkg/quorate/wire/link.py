@@ -162,10 +162,15 @@ class Dialer:
 
     async def _dial(self, link: Link) -> Link:
         opener: AbstractConnection | None = None
+        before = _cancellations()
         try:
             opener = self._opener()
             async with asyncio.timeout(self._timeout_s):
                 await opener.connect()  # type: ignore[no-untyped-call]
+                if _cancellations() > before:
+                    # redis-py uses asyncio.wait_for, which before Python 3.12 may
+                    # swallow the cancellation of who waits.
+                    raise asyncio.CancelledError
             link.take_over(opener)
         except BaseException as error:
             if opener is not None:
@@ -209,6 +214,11 @@ class Dialer:
                 str(error) or type(error).__name__,
                 "Is the server running, and is the address right?",
             ) from error
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 def _with_code(error: RedisError) -> str:

@@ -1,8 +1,8 @@
 """A server that speaks RESP and does exactly what a test tells it.
 
-It greets redis-py as a server would, writes down every command that follows, and
-answers by a plain function. A test can also take the word itself: hold answers back,
-send one late, hang up, fall silent.
+It greets redis-py as a server would, writes down every command that follows (of PING
+only how often it came), and answers by a plain function. A test can also take the word
+itself: hold answers back, send one late, hang up, fall silent.
 """
 
 from __future__ import annotations
@@ -87,8 +87,11 @@ class Talk(asyncio.Protocol):
             if greeting is not None:
                 self.send(greeting)
                 continue
-            self.heard.append(command)
-            self._server.heard.append(command)
+            if command == [b"PING"]:
+                self._server.pings += 1
+            else:
+                self.heard.append(command)
+                self._server.heard.append(command)
             self._server.news.set()
             self._server.asked = self
             answer = self._server.answer(command) if self._server.answers else None
@@ -112,7 +115,7 @@ class Talk(asyncio.Protocol):
 
 
 class ScriptedServer:
-    """Listens on a free port of 127.0.0.1. `answers = False` holds every answer back."""
+    """Listens on a free port of 127.0.0.1. `answers = False` holds answers back."""
 
     def __init__(self, answer: Answer = echo) -> None:
         self.answer = answer
@@ -121,6 +124,7 @@ class ScriptedServer:
         self.talks: list[Talk] = []
         self.asked: Talk | None = None
         self.heard: list[Command] = []
+        self.pings = 0
         self.news = asyncio.Event()
         self.port = 0
         self._listener: asyncio.Server | None = None

@@ -223,6 +223,33 @@ async def test_what_the_server_says_of_itself_is_not_the_callers_fault(
         assert told.value.code == code
 
 
+async def test_a_scripts_own_error_is_not_tried_again(
+    scripted: ScriptedServer, make_calls: MakeCalls
+) -> None:
+    scripted.answer = lambda _: b"-OOM no memory\r\n"
+
+    with pytest.raises(StoreRefused, match="OOM"):
+        await make_calls().call(a_script(idempotent=True), [], [])
+
+    assert len(scripted.heard) == 1
+
+
+async def test_a_link_that_breaks_before_the_turn_of_its_callers_is_told(
+    scripted: ScriptedServer, make_calls: MakeCalls
+) -> None:
+    """Between the end of the dial and the callers' turn the connection is lost."""
+    calls = make_calls()
+    asking = [asyncio.create_task(calls.command("ECHO", str(n))) for n in range(3)]
+    while not calls.is_connected:  # noqa: ASYNC110 - to the very turn
+        await asyncio.sleep(0)
+
+    calls._part("the server hung up")
+
+    outcomes = await asyncio.gather(*asking, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+    assert scripted.heard == []
+
+
 async def test_an_error_of_one_call_is_nobody_elses(
     scripted: ScriptedServer, make_calls: MakeCalls
 ) -> None:
@@ -382,7 +409,7 @@ async def test_a_loop_that_stood_still_does_not_blame_the_server(
     asked = asyncio.create_task(calls.command("ECHO", "still mine"))
     await asyncio.sleep(0)
 
-    time.sleep(0.3)
+    time.sleep(0.3)  # noqa: ASYNC251 - the loop is to stand still
 
     assert await asked == b"still mine"
     assert len(scripted.talks) == 1
@@ -397,7 +424,7 @@ async def test_after_standing_still_a_silent_server_is_left_all_the_same(
     asked = asyncio.create_task(calls.command("ECHO", "anybody?"))
     await asyncio.sleep(0)
 
-    time.sleep(0.3)
+    time.sleep(0.3)  # noqa: ASYNC251 - the loop is to stand still
 
     with pytest.raises(OutcomeUnknown, match="nothing came"):
         await asyncio.wait_for(asked, 1)
