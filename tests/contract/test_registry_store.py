@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
+from tests.contract.registry_place import TTL_MS, Place
 
 from quorate.registry.events import InstanceUnreadable
 from quorate.registry.model import AdminState, ServiceInfo, Snapshot
@@ -15,11 +16,8 @@ from quorate.registry.ports import MISSED, AdminChange, Doubt, Word
 from quorate.registry.redis import RedisRegistry, RegistryLimits
 from quorate.testing.heard import Heard
 from quorate.verdict.model import HealthState, HealthStatus
-from quorate.wire.keys import sessions_key
 from quorate.wire.redis import Wire
-from quorate.wire.sessions import RedisSessions
 
-TTL_MS = 60_000
 HEALTHY = HealthStatus(HealthState.HEALTHY, "fine", 12.5)
 UNHEALTHY = HealthStatus(HealthState.UNHEALTHY, "no answer", 13.5, {"tries": "3"})
 DOUBT = Doubt(share=0.3, least=2, late_s=40.0, stay_s=75.0, probe_every_s=0.0)
@@ -38,42 +36,11 @@ def an_instance(name: str = "a", service: str = "orders") -> ServiceInfo:
     )
 
 
-class Place:
-    """A registry, and the sessions beside it."""
-
-    def __init__(self, wire: Wire, heard: Heard) -> None:
-        self.wire = wire
-        self.registry = RedisRegistry(wire, heard.emit)
-        self.sessions = RedisSessions(wire.calls)
-        self.tag = self.registry.tag
-
-    async def session(self, name: str, ttl_ms: int = TTL_MS) -> str:
-        assert await self.sessions.join(self.tag, name, ttl_ms)
-        return name
-
-    async def let_die(self, name: str) -> None:
-        """The session was not renewed for so long that it has just ended."""
-        seconds, micros = await self.wire.calls.command("TIME")
-        now_ms = int(seconds) * 1000 + int(micros) // 1000
-        await self.wire.calls.command("ZADD", sessions_key(self.tag), now_ms, name)
-
-    async def flush(self) -> None:
-        await self.wire.calls.command("FLUSHALL")
-
-    async def listed(self, service: str = "orders") -> list[str]:
-        snapshot = await self.registry.snapshot(service)
-        return [info.id for info in snapshot.instances]
-
-    async def indexed(self) -> set[str]:
-        reply = await self.wire.calls.command("SMEMBERS", self.registry.index_key)
-        return {name.decode() for name in reply}
-
-
 @pytest.fixture
 async def place(redis_url: str, namespace: str, heard: Heard) -> AsyncIterator[Place]:
     wire = Wire(redis_url, namespace=namespace)
     await wire.start()
-    yield Place(wire, heard)
+    yield Place(wire, heard.emit)
     await wire.stop()
 
 
@@ -432,19 +399,24 @@ async def test_a_living_session_loses_nothing_to_the_sweeper(place: Place) -> No
 
 
 async def test_who_ended_on_purpose_is_no_massacre(place: Place) -> None:
-    for n in range(4):
+    for n in range(5):
         name = await place.session(f"p{n}.1")
         await place.registry.register(name, an_instance(name), 0)
-    for name in ("p0.1", "p1.1", "p2.1"):
+    for name in ("p0.1", "p1.1"):
         await place.sessions.end(place.tag, name)
+    await place.let_die("p2.1")
 
     removals = [
         await place.registry.remove_dead(name, DOUBT)
-        for name in ("p0.1", "p1.1", "p2.1")
+        for name in ("p2.1", "p0.1", "p1.1")
     ]
 
+    epoch = await place.registry.epoch()
+    changes = await place.registry.changes("orders", epoch, 5)
     assert [removal.removed for removal in removals] == [1, 1, 1]
-    assert await place.listed() == ["p3.1"]
+    assert await place.listed() == ["p3.1", "p4.1"]
+    assert changes is not None
+    assert [change.why for change in changes] == ["died", "ended", "ended"]
 
 
 async def massacre(place: Place, dead: int, of: int) -> list[str]:
