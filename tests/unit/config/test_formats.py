@@ -131,7 +131,7 @@ REFUSED = [
     (JSON, '{"a": 1} x', "not valid JSON"),
     (JSON, '{"a": 1, "a": 2}', "stands twice"),
     (JSON, '{"a": NaN}', "NaN is not JSON"),
-    (JSON, '{"a": 1e999}', "cannot travel"),
+    (JSON, '{"a": 1e999}', "1e999"),
     (JSON, '{"a": 99999999999999999999}', "beyond 64 bits"),
     (JSON, '{"a": ' + "[" * 100 + "]" * 100 + "}", "nested deeper than 32"),
     (JSON, '{"a": ' + "[" * 100_000, "not valid JSON"),
