@@ -1,13 +1,14 @@
 """What a worker does with one request.
 
-The patient's lock, so that two requests of one patient never overlap; the cache, so that
-the history is fetched once; the balancer, so that a sick instance is avoided; and the
-lock's token on the result, so that a worker that was overtaken cannot write any more.
+The patient's lock, so that two requests of one patient never overlap; the cache, so
+that the history is fetched once; the balancer, so that a sick instance is avoided; and
+the lock's token on the result, so that a worker that was overtaken writes no more.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,7 @@ class Clinic:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        self.profiles: Cache[str, dict[str, Any]] = Cache(
-            capacity=1000, ttl_s=PROFILE_TTL_S
-        )
+        self.profiles: Cache[dict[str, Any]] = Cache(1000, PROFILE_TTL_S)
         self.balancer: LoadBalancer = quorate.this_node().registry.balancer(SERVICE)
         self.http = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
@@ -53,14 +52,14 @@ class Clinic:
         tried: list[str] = []
         for attempt in range(TRIES):
             async with self.balancer.acquire(exclude=tried) as choice:
-                tried.append(choice.id)
+                tried.append(choice.service.id)
                 try:
                     url = f"{choice.endpoint}{path}"
                     async with self.http.request(method, url, json=body) as answer:
                         answer.raise_for_status()
                         return dict(await answer.json())
                 except (aiohttp.ClientError, TimeoutError):
-                    choice.failed()
+                    choice.fail()
                     if attempt + 1 == TRIES:
                         raise
         raise NobodyHome(f"No instance of {SERVICE} answered.")
@@ -81,10 +80,15 @@ async def process_medical_request(
     outcome = "failed"
     locks = quorate.this_node().locks
     try:
+        asked_at = time.monotonic()
         async with locks.acquire_lock(f"user:{user_id}", LockType.EXCLUSIVE) as grant:
-            hits = here.profiles.stats().hits
-            profile = await here.profiles.get_or_load(user_id, here.profile)
-            from_cache = here.profiles.stats().hits > hits
+            waited_s = time.monotonic() - asked_at
+            profile = await here.profiles.get(user_id)
+            from_cache = profile is not None
+            if profile is None:
+                profile = await here.profiles.get_or_load(
+                    user_id, lambda: here.profile(user_id)
+                )
             answer = await here.call(
                 "POST", "/consult", {**payload, "profile": profile}
             )
@@ -96,7 +100,7 @@ async def process_medical_request(
                     "token": grant.token,
                     "attempt": context.attempt,
                     "worker": worker,
-                    "lock_wait_s": grant.waited_s,
+                    "lock_wait_s": waited_s,
                     "from_cache": int(from_cache),
                     "instance": answer["instance"],
                     "answer": answer["advice"],

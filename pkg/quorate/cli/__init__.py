@@ -1,0 +1,1 @@
+"""The command `quorate`: the system as an operator sees it."""

@@ -1,0 +1,95 @@
+"""How the reactions look at a node and act on it: the hands that the engine is given.
+
+The capabilities never hear of reactions; whatever these need of them is fetched here.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+
+from quorate.config.manager import ConfigManager
+from quorate.config.writing import Terms
+from quorate.core.clock import Clock
+from quorate.health.manager import HealthCheckManager
+from quorate.locks.manager import LockManager
+from quorate.queue.manager import QueueManager
+from quorate.reactions.hands import Office, Stored
+from quorate.reactions.rules.degraded_mode import AUTHOR
+from quorate.reactions.view import Dependency, DependencyState
+from quorate.verdict.model import HealthState
+
+DEGRADED_MODE = "service.degraded_mode"
+REACTOR_LOCK = "quorate/reactor"
+A_YEAR_S = 365 * 86_400.0
+
+_STATES = {
+    HealthState.HEALTHY: DependencyState.HEALTHY,
+    HealthState.DEGRADED: DependencyState.HEALTHY,
+    HealthState.UNHEALTHY: DependencyState.UNHEALTHY,
+}
+
+
+class NodeHands:
+    """The hands of one node."""
+
+    def __init__(
+        self,
+        health: HealthCheckManager,
+        locks: LockManager,
+        config: ConfigManager,
+        queue: QueueManager,
+        clock: Clock,
+    ) -> None:
+        self._health = health
+        self._locks = locks
+        self._config = config
+        self._queue = queue
+        self._clock = clock
+        self._known = (-1, "")
+
+    def dependencies(self) -> tuple[Dependency, ...]:
+        """Each check: its state, since when, and its last message."""
+        now = self._clock.monotonic()
+        return tuple(
+            Dependency(
+                name=check.name,
+                state=_STATES.get(check.state, DependencyState.UNKNOWN),
+                since=now - check.state_for_s,
+                critical=check.critical,
+                message=check.status.message or check.reason,
+            )
+            for check in self._health.report().checks.values()
+        )
+
+    def office(self) -> AbstractAsyncContextManager[Office]:
+        """The lock of the one who writes. Lost, it only says so: the role looks."""
+        return self._locks.acquire_lock(
+            REACTOR_LOCK, wait_s=A_YEAR_S, label="reactions", on_loss="flag"
+        )
+
+    async def stored(self) -> Stored:
+        """The value from memory; who wrote it is asked for once a revision."""
+        stored = self._config.stored(DEGRADED_MODE)
+        if stored.version != self._known[0]:
+            commits = await self._config.history(DEGRADED_MODE, limit=1)
+            self._known = (stored.version, commits[0].author if commits else "")
+        author = self._known[1] if stored.version else ""
+        if stored.version and not author:
+            author = "the application"
+        return Stored(value=stored.value is True, author=author)
+
+    async def store(self, values: dict[str, object], comment: str) -> int:
+        """One transaction, one revision, with its cause."""
+        revision = await self._config.set_many(
+            values, Terms(author=AUTHOR, comment=comment)
+        )
+        self._known = (revision, AUTHOR)
+        return revision
+
+    async def shed_level(self) -> int | None:
+        """How many lanes the workers leave alone."""
+        return await self._queue.shed_level()
+
+    async def shed(self, level: int) -> None:
+        """Tell every worker, by way of the server."""
+        await self._queue.set_shed(level)
