@@ -33,7 +33,10 @@ class Settled(Enum):
 
 
 class Announcement:
-    """`home` is the session under which the store has it; None if it must be told."""
+    """`home` is the session under which the store has it; None if it must be told.
+
+    `times` is how often it was announced, `untold` that nobody heard of the last.
+    """
 
     def __init__(self, info: ServiceInfo) -> None:
         self.info = info
@@ -43,6 +46,7 @@ class Announcement:
         self.told: HealthStatus | None = None
         self.receipt = Receipt(Word.ABSENT)
         self.times = 0
+        self.untold = False
         self._gate = asyncio.Lock()
 
     @property
@@ -109,7 +113,9 @@ class Announcement:
                 )
         self.home, self.incarnation, self.receipt = me, receipt.incarnation, receipt
         self.told = info.health if receipt.word is Word.DONE else None
-        self.times += receipt.word is Word.DONE
+        if receipt.word is Word.DONE:
+            self.times += 1
+            self.untold = True
         return None
 
     async def _report(self, writer: RegistryWriter, me: str) -> Settled | None:

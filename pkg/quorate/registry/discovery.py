@@ -88,14 +88,16 @@ class ServiceDiscovery(Audience):
         self.on_new_history: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
-        self._tasks.employ(
-            Lookout(
-                self._reader,
-                self._cache,
-                self._clock,
-                self._terms.look,
-                LookoutHands(self.join, self.on_new_history, self._let_go),
-            )
+        self._tasks.employ(self.lookout())
+
+    def lookout(self) -> Lookout:
+        """The role that looks after the store while discovery is open."""
+        return Lookout(
+            self._reader,
+            self._cache,
+            self._clock,
+            self._terms.look,
+            LookoutHands(self.join, self.on_new_history, self._let_go),
         )
 
     async def stop(self) -> None:

@@ -226,10 +226,9 @@ class Registrar:
             return
         for _ in range(2):
             me = await self._session.join(self._tag)
-            times, was_there = own.times, own.incarnation > 0
             ended = await own.settle(self._writer, me)
-            if own.times > times:
-                self._tell_registered(own, again=was_there)
+            if own.untold:
+                self._tell_registered(own)
             if ended is not Settled.SESSION_OVER:
                 self._close_book(own, ended)
                 return
@@ -262,9 +261,10 @@ class Registrar:
                 )
             )
 
-    def _tell_registered(self, own: Announcement, *, again: bool) -> None:
+    def _tell_registered(self, own: Announcement) -> None:
+        own.untold = False
         self._registered += 1
-        self._again += again
+        self._again += own.times > 1
         self._emit(
             InstanceRegistered(
                 service=own.info.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -24,9 +25,9 @@ from quorate.registry.events import (
     InstanceSuperseded,
 )
 from quorate.registry.model import AdminState, ServiceInfo
-from quorate.registry.ports import AdminChange, Word
+from quorate.registry.ports import AdminChange, Receipt, Word
 from quorate.registry.registrar import AUDIT_EVERY_S, Registrar
-from quorate.testing.clock import ManualClock
+from quorate.testing.clock import ManualClock, settle
 from quorate.testing.heard import Heard
 from quorate.verdict.model import HealthState, HealthStatus
 
@@ -61,9 +62,7 @@ def session(store: FakeStore, heard: Heard, clock: ManualClock) -> Session:
 
 
 @pytest.fixture
-def registrar(
-    store: FakeStore, session: Session, heard: Heard
-) -> Registrar:
+def registrar(store: FakeStore, session: Session, heard: Heard) -> Registrar:
     return Registrar(store, session, store.tag, emit=heard.emit, chance=Chance(1))
 
 
@@ -295,6 +294,28 @@ async def test_registering_anew_what_somebody_else_has_by_now_is_an_error(
 
     with pytest.raises(StaleTokenError):
         await registrar.register(an_instance(version="2"))
+
+
+async def test_a_pass_in_the_middle_of_registering_tells_nothing_twice(
+    registrar: Registrar, store: FakeStore, heard: Heard
+) -> None:
+    gate = asyncio.Event()
+    register = store.register
+
+    async def slowly(session: str, info: ServiceInfo, incarnation: int) -> Receipt:
+        await gate.wait()
+        return await register(session, info, incarnation)
+
+    store.register = slowly  # type: ignore[method-assign]
+    registering = asyncio.ensure_future(registrar.register(an_instance()))
+    await settle()
+    passing = asyncio.ensure_future(registrar.tick())
+    await settle()
+    gate.set()
+    await asyncio.gather(registering, passing)
+
+    assert heard.count(InstanceRegistered) == 1
+    assert registrar.stats().registered == 1
 
 
 async def test_leaving_takes_it_back_at_once(
