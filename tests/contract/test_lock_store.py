@@ -1,0 +1,556 @@
+"""What every lock store promises: turns, tokens, and claims that end with a session."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from quorate.core.errors import LockNotGranted, SessionLostError
+from quorate.core.events import silent
+from quorate.lease.lease import LeaseTerms
+from quorate.lease.session import Session
+from quorate.locks.answers import (
+    Answer,
+    Ask,
+    Busy,
+    Granted,
+    GrantNotice,
+    LookNotice,
+    LossNotice,
+    Notice,
+    Queued,
+)
+from quorate.locks.model import LockType
+from quorate.locks.redis import RedisLocks
+from quorate.wire.redis import Wire, open_wire
+from quorate.wire.sessions import RedisSessions
+
+BLOCK = 32
+
+
+class Party:
+    """One process as the store sees it: a session, and the news that it gets."""
+
+    def __init__(self, wire: Wire, name: str) -> None:
+        self.wire = wire
+        self.sessions = RedisSessions(wire.calls)
+        terms = LeaseTerms(ttl_s=30.0)
+        self.session = Session(name, self.sessions, terms, silent, wire.clock)
+        self.store = RedisLocks(wire, self.session)
+        self.store.listen(self._hear)
+        self.news: asyncio.Queue[Notice] = asyncio.Queue()
+        self._ids = itertools.count(1)
+
+    def _hear(self, notice: Notice) -> None:
+        self.news.put_nowait(notice)
+
+    def wish(self, name: str = "a", **changes) -> Ask:
+        given = {
+            "shared": False, "wait": True, "hard_s": 0.0, "owner": "o", "label": "",
+        } | changes  # fmt: skip
+        return Ask(name=name, id=f"{self.session.id}:{next(self._ids)}", **given)
+
+    async def asks(self, name: str = "a", **changes) -> tuple[Ask, Answer]:
+        ask = self.wish(name, **changes)
+        return ask, await self.store.acquire(ask)
+
+    async def takes(self, name: str = "a", **changes) -> tuple[Ask, Granted]:
+        ask, answer = await self.asks(name, **changes)
+        assert isinstance(answer, Granted)
+        return ask, answer
+
+    async def stands(self, name: str = "a", **changes) -> Ask:
+        ask, answer = await self.asks(name, **changes)
+        assert isinstance(answer, Queued)
+        return ask
+
+    async def leaves(self, ask: Ask, *, echo: bool = False) -> str:
+        return await self.store.leave(ask.name, ask.id, echo=echo)
+
+    async def hears(self) -> Notice:
+        async with asyncio.timeout(5):
+            return await self.news.get()
+
+    async def hears_nothing(self) -> None:
+        """What was published before a confirmed call is here after the next."""
+        barrier = asyncio.Event()
+        channel = f"barrier-{uuid.uuid4().hex}"
+        await self.wire.inbox.subscribe(channel, lambda _: barrier.set())
+        await self.wire.calls.command("PUBLISH", channel, "x")
+        async with asyncio.timeout(5):
+            await barrier.wait()
+        assert self.news.empty()
+
+    async def dies(self) -> str:
+        """The session ends on the server, and nobody tells this process."""
+        (member,) = self.session.memberships()
+        await self.sessions.end(member.tag, member.name)
+        return member.name
+
+
+NewParty = Callable[[str], Awaitable[Party]]
+
+
+@pytest.fixture
+async def party(redis_url: str, namespace: str) -> AsyncIterator[NewParty]:
+    wires: list[Wire] = []
+
+    async def new(name: str) -> Party:
+        wires.append(wire := await open_wire(redis_url, namespace=namespace))
+        return Party(wire, name)
+
+    yield new
+    for wire in wires:
+        await wire.stop()
+
+
+@pytest.fixture
+async def ann(party: NewParty) -> Party:
+    return await party("ann")
+
+
+@pytest.fixture
+async def bob(party: NewParty) -> Party:
+    return await party("bob")
+
+
+@pytest.fixture
+async def cid(party: NewParty) -> Party:
+    return await party("cid")
+
+
+async def test_a_free_lock_is_granted_with_a_block_of_tokens(ann):
+    _, granted = await ann.takes()
+
+    assert granted.last_token == granted.token + BLOCK - 1
+    assert granted.session == ann.session.name_in(granted.tag)
+
+
+async def test_a_held_lock_puts_the_next_in_line_and_says_who_holds_it(ann, bob):
+    _, granted = await ann.takes(owner="task-1", label="the report")
+
+    _, queued = await bob.asks()
+
+    assert isinstance(queued, Queued)
+    assert queued.holder is not None
+    assert queued.holder.label == "the report"
+    assert queued.holder.session == granted.session
+    assert queued.holder.token == granted.token
+
+
+async def test_who_only_tries_does_not_stand_in_line(ann, bob):
+    held, _ = await ann.takes()
+
+    _, answer = await bob.asks(wait=False)
+    await ann.leaves(held)
+
+    assert isinstance(answer, Busy)
+    assert (await ann.store.explain("a")).is_free
+    await bob.hears_nothing()
+
+
+async def test_giving_back_makes_the_next_the_holder_and_tells_only_it(ann, bob, cid):
+    held, first = await ann.takes()
+    waiting = await bob.stands()
+    await cid.stands()
+
+    assert await ann.leaves(held) == "held"
+
+    notice = await bob.hears()
+    assert isinstance(notice, GrantNotice)
+    assert notice.id == waiting.id
+    assert notice.name == "a"
+    assert notice.token > first.last_token
+    (holder,) = (await ann.store.explain("a")).holders
+    assert holder.token == notice.token
+    assert holder.session.startswith("bob")
+    await cid.hears_nothing()
+
+
+async def test_the_line_is_served_in_the_order_of_asking(ann, bob):
+    held, _ = await ann.takes()
+    line = [await party.stands() for party in (bob, ann, bob, ann, bob)]
+
+    served = []
+    await ann.leaves(held)
+    for ask in line:
+        who = bob if ask.id.startswith("bob") else ann
+        served.append((await who.hears()).id)
+        await who.leaves(ask)
+
+    assert served == [ask.id for ask in line]
+
+
+async def test_nobody_overtakes_the_line(ann, bob, cid):
+    held, _ = await ann.takes()
+    waiting = await bob.stands()
+    await ann.leaves(held)
+
+    _, answer = await cid.asks(wait=False)
+
+    assert isinstance(answer, Busy)
+    assert (await bob.hears()).id == waiting.id
+
+
+async def test_tokens_grow_from_grant_to_grant_and_blocks_do_not_overlap(ann, bob):
+    last = 0
+    for _ in range(20):
+        for party in (ann, bob):
+            ask, granted = await party.takes()
+            assert granted.token > last
+            last = granted.last_token
+            await party.leaves(ask)
+
+
+async def test_tokens_grow_even_when_the_server_loses_everything(ann, bob):
+    _, before = await ann.takes()
+
+    await ann.wire.calls.command("FLUSHALL")
+
+    _, after = await bob.takes()
+    assert after.token > before.token
+
+
+async def test_names_are_different_locks(ann, bob):
+    names = ["a", "a:b", "ü", "{x}", "a b", "h:a", "x" * 250, "x" * 249 + "y", "%41"]
+
+    for name in names:
+        await ann.takes(name)
+
+    for name in names:
+        explanation = await bob.store.explain(name)
+        assert len(explanation.holders) == 1, name
+        _, answer = await bob.asks(name, wait=False)
+        assert isinstance(answer, Busy)
+    assert len(await bob.store.survey(100)) == len(names)
+
+
+async def test_asking_again_with_the_same_id_grants_the_same(ann):
+    ask, first = await ann.takes()
+
+    again = await ann.store.acquire(ask)
+
+    assert (again.token, again.last_token) == (first.token, first.last_token)
+    assert await ann.leaves(ask) == "held"
+    assert (await ann.store.explain("a")).is_free
+
+
+async def test_asking_again_keeps_the_place_in_line(ann, bob, cid):
+    held, _ = await ann.takes()
+    first, second = await bob.stands(), await cid.stands()
+
+    assert isinstance(await bob.store.acquire(first), Queued)
+    await ann.leaves(held)
+
+    assert (await bob.hears()).id == first.id
+    await bob.leaves(first)
+    assert (await cid.hears()).id == second.id
+
+
+async def test_who_missed_the_news_learns_of_its_grant_by_asking(ann, bob):
+    held, _ = await ann.takes()
+    waiting = await bob.stands()
+    await ann.leaves(held)
+    news = await bob.hears()
+
+    answer = await bob.store.acquire(waiting)
+
+    assert isinstance(answer, Granted)
+    assert (answer.token, answer.last_token) == (news.token, news.last_token)
+
+
+async def test_only_the_id_that_holds_can_give_back(ann, bob):
+    held, _ = await ann.takes()
+
+    was = await bob.store.leave("a", "bob:99", echo=False)
+
+    assert was == "unknown"
+    assert len((await bob.store.explain("a")).holders) == 1
+    assert await ann.leaves(held) == "held"
+    assert await ann.leaves(held) == "unknown"
+
+
+async def test_who_leaves_the_line_is_not_served(ann, bob, cid):
+    held, _ = await ann.takes()
+    gone, stays = await bob.stands(), await cid.stands()
+
+    assert await bob.leaves(gone) == "waiting"
+    await ann.leaves(held)
+
+    assert (await cid.hears()).id == stays.id
+    await bob.hears_nothing()
+
+
+async def test_leaving_after_the_grant_gives_the_lock_back(ann, bob, cid):
+    held, _ = await ann.takes()
+    late, stays = await bob.stands(), await cid.stands()
+    await ann.leaves(held)
+
+    assert await bob.leaves(late) == "held"
+
+    assert (await cid.hears()).id == stays.id
+
+
+async def test_an_ask_that_arrives_after_it_was_given_up_is_refused(ann):
+    late = ann.wish()
+
+    assert await ann.leaves(late, echo=True) == "unknown"
+
+    with pytest.raises(LockNotGranted):
+        await ann.store.acquire(late)
+    assert (await ann.store.explain("a")).is_free
+
+
+async def test_a_second_copy_that_arrives_after_the_return_is_refused(ann):
+    ask, _ = await ann.takes()
+
+    await ann.leaves(ask, echo=True)
+
+    with pytest.raises(LockNotGranted):
+        await ann.store.acquire(ask)
+    assert (await ann.store.explain("a")).is_free
+
+
+async def test_a_dead_session_holds_nothing(ann, bob):
+    await ann.takes()
+    await ann.dies()
+
+    _, granted = await bob.takes()
+
+    assert (await bob.store.explain("a")).holders[0].token == granted.token
+
+
+async def test_a_dead_waiter_is_passed_over(ann, bob, cid):
+    held, _ = await ann.takes()
+    await bob.stands()
+    alive = await cid.stands()
+    await bob.dies()
+
+    await ann.leaves(held)
+
+    assert (await cid.hears()).id == alive.id
+    assert (await ann.store.explain("a")).waiters == ()
+
+
+async def test_when_the_holder_dies_the_first_in_line_comes_before_who_asks_anew(
+    ann, bob, cid
+):
+    await ann.takes()
+    waiting = await bob.stands()
+    await ann.dies()
+
+    _, answer = await cid.asks(wait=False)
+
+    assert isinstance(answer, Busy)
+    assert (await bob.hears()).id == waiting.id
+
+
+async def test_cleaning_ends_the_claims_of_a_dead_session_and_serves_the_next(ann, bob):
+    for number in range(250):
+        await ann.takes(f"lock {number}")
+    waits = await bob.stands("lock 7")
+    (tag,) = {member.tag for member in ann.session.memberships()}
+    dead = await ann.dies()
+
+    await bob.store.clean(tag, dead)
+
+    assert (await bob.hears()).id == waits.id
+    (line,) = await bob.store.survey(1000)
+    assert (line.name, line.waiting) == ("lock 7", 0)
+    index = RedisLocks.index_key(tag)
+    assert await bob.wire.calls.command("SISMEMBER", index, dead) == 0
+    assert await bob.wire.calls.command("EXISTS", f"{tag}:l:i:{dead}") == 0
+
+
+async def test_a_session_that_lives_is_never_cleaned(ann, bob):
+    _, granted = await ann.takes()
+
+    await bob.store.clean(granted.tag, granted.session)
+
+    assert len((await bob.store.explain("a")).holders) == 1
+
+
+async def test_the_owner_of_a_dead_session_is_told_when_it_is_cleaned(ann, bob):
+    ask, granted = await ann.takes()
+    await ann.dies()
+
+    await bob.store.clean(granted.tag, granted.session)
+
+    assert await ann.hears() == LossNotice("a", ask.id)
+
+
+async def test_asking_under_a_dead_session_enters_under_a_new_name(ann):
+    _, before = await ann.takes("other")
+    await ann.dies()
+
+    _, granted = await ann.takes()
+
+    assert granted.session != before.session
+    assert ann.session.name_in(granted.tag) == granted.session
+
+
+async def test_asking_again_under_another_session_is_refused(ann, bob):
+    await bob.takes()
+    waiting = await ann.stands()
+    under = ann.session.memberships()[0].name
+    await ann.dies()
+    await ann.takes("other")
+
+    with pytest.raises(SessionLostError):
+        await ann.store.acquire(
+            Ask(waiting.name, waiting.id, False, True, 0.0, "o", "", under)
+        )
+
+
+async def test_a_hard_end_frees_the_lock_for_who_looks(ann, bob):
+    await ann.takes(hard_s=0.1)
+    ask, queued = await bob.asks()
+    assert isinstance(queued, Queued)
+    assert queued.look_in_s is not None
+    assert 0.0 < queued.look_in_s <= 0.1
+
+    answer = queued
+    async with asyncio.timeout(5):
+        while not isinstance(answer, Granted):
+            answer = await bob.store.acquire(ask)
+
+    assert isinstance(answer, Granted)
+
+
+async def test_who_stands_behind_a_hard_end_is_told_when_to_look(ann, bob, cid):
+    held, _ = await ann.takes()
+    await bob.stands(hard_s=5.0)
+    behind = await cid.stands()
+
+    await ann.leaves(held)
+
+    notice = await cid.hears()
+    assert isinstance(notice, LookNotice)
+    assert notice.id == behind.id
+    assert 4.0 < notice.in_s <= 5.0
+
+
+async def test_a_hard_end_is_counted_from_the_grant(ann, bob):
+    held, _ = await ann.takes()
+    waiting = await bob.stands(hard_s=60.0)
+    await ann.leaves(held)
+    await bob.hears()
+
+    answer = await bob.store.acquire(waiting)
+
+    assert isinstance(answer, Granted)
+    now = bob.session.clock.monotonic()
+    assert now - 5.0 < answer.granted_at <= now
+
+
+async def test_readers_share_and_a_writer_waits_for_all_of_them(ann, bob, cid):
+    first, one = await ann.takes(shared=True)
+    second, two = await bob.takes(shared=True)
+    writer = await cid.stands()
+
+    await ann.leaves(first)
+    await cid.hears_nothing()
+    await bob.leaves(second)
+
+    notice = await cid.hears()
+    assert notice.id == writer.id
+    assert notice.token > max(one.last_token, two.last_token)
+    assert one.token == two.token
+
+
+async def test_readers_stand_behind_a_waiting_writer(ann, bob, cid):
+    await ann.takes(shared=True)
+    await bob.stands()
+
+    _, answer = await cid.asks(shared=True)
+
+    assert isinstance(answer, Queued)
+
+
+async def test_after_a_writer_all_waiting_readers_have_their_turn(ann, bob, cid):
+    held, _ = await ann.takes()
+    writer = await bob.stands()
+    readers = [await cid.stands(shared=True) for _ in range(3)]
+
+    await ann.leaves(held)
+
+    assert {(await cid.hears()).id for _ in readers} == {ask.id for ask in readers}
+    await bob.hears_nothing()
+    explanation = await ann.store.explain("a")
+    assert {holder.lock_type for holder in explanation.holders} == {LockType.SHARED}
+    for ask in readers:
+        await cid.leaves(ask)
+    assert (await bob.hears()).id == writer.id
+
+
+async def test_readers_enter_when_the_writer_before_them_gives_up(ann, bob, cid):
+    await ann.takes(shared=True)
+    writer = await bob.stands()
+    reader = await cid.stands(shared=True)
+
+    await bob.leaves(writer)
+
+    assert (await cid.hears()).id == reader.id
+
+
+async def test_a_dead_reader_does_not_keep_a_writer_waiting(ann, bob, cid):
+    _, granted = await ann.takes(shared=True)
+    alive, _ = await bob.takes(shared=True)
+    writer = await cid.stands()
+    await ann.dies()
+    await bob.store.clean(granted.tag, granted.session)
+
+    await bob.leaves(alive)
+
+    assert (await cid.hears()).id == writer.id
+
+
+async def test_an_explanation_names_holders_and_waiters_in_order(ann, bob, cid):
+    await ann.takes(owner="task-1", label="first")
+    await bob.stands(label="second")
+    await cid.stands(label="third", shared=True)
+    await bob.dies()
+
+    explanation = await cid.store.explain("a")
+
+    (holder,) = explanation.holders
+    assert (holder.owner, holder.label) == ("task-1", "first")
+    assert holder.held_s < 5.0
+    assert holder.ends_in_s is not None
+    assert 20.0 < holder.ends_in_s <= 30.0
+    shown = [(w.label, w.lock_type, w.is_alive) for w in explanation.waiters]
+    assert shown == [
+        ("second", LockType.EXCLUSIVE, False),
+        ("third", LockType.SHARED, True),
+    ]
+
+
+async def test_a_free_lock_leaves_only_its_last_token_behind_and_not_for_ever(ann):
+    ask, granted = await ann.takes()
+    key = f"{granted.tag}:l:h:a"
+    assert await ann.wire.calls.command("PTTL", key) == -1
+
+    await ann.leaves(ask)
+
+    assert await ann.wire.calls.command("HKEYS", key) == [b"f"]
+    assert 0 < await ann.wire.calls.command("PTTL", key) <= 3_600_000
+    assert await ann.wire.calls.command("EXISTS", f"{granted.tag}:l:q:a") == 0
+    await ann.takes()
+    assert await ann.wire.calls.command("PTTL", key) == -1
+
+
+async def test_the_list_of_locks_counts_holders_and_waiters(ann, bob):
+    await ann.takes("x")
+    await bob.stands("x")
+    await bob.takes("y", shared=True)
+
+    lines = await bob.store.survey(100)
+
+    assert [(line.name, len(line.holders), line.waiting) for line in lines] == [
+        ("x", 1, 1),
+        ("y", 1, 0),
+    ]
