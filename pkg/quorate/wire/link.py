@@ -154,8 +154,12 @@ class Dialer:
         """
         try:
             return await self._dial(link)
-        except StoreUnavailable:
-            if self._resolve is None:
+        except (StoreUnavailable, StoreRefused) as error:
+            # A stranger may listen where a server of our own was.
+            ours = self._address().kind == "embedded"
+            if self._resolve is None or not (
+                ours or isinstance(error, StoreUnavailable)
+            ):
                 raise
         await self._resolve()
         return await self._dial(link)
