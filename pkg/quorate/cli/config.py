@@ -10,7 +10,7 @@ import typer
 from quorate.core.errors import InvalidInput
 from quorate.node import Node
 
-from .shown import Shown, ago
+from .shown import Shown
 
 app = typer.Typer(help="The shared configuration.", no_args_is_help=True)
 Key = Annotated[str, typer.Argument(help="A dotted key, such as service.name.")]
@@ -81,14 +81,14 @@ def history(
         rows = [
             (
                 commit.revision,
-                ago(commit.at),
+                shown.when(commit.at),
                 commit.author,
                 ", ".join(write.key for write in commit.writes),
                 commit.comment,
             )
             for commit in commits
         ]
-        columns = ("revision", "ago", "author", "keys", "comment")
+        columns = ("revision", "when", "author", "keys", "comment")
         shown.rows(columns, rows, "Nothing has been written.")
 
     context.obj.run(work)

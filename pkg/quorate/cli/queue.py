@@ -9,7 +9,7 @@ import typer
 from quorate.node import Node
 from quorate.queue.model import DEFAULT_QUEUE, TaskPriority
 
-from .shown import Shown, ago
+from .shown import Shown
 
 app = typer.Typer(help="What is to be done, and what became of it.")
 Queue = Annotated[str, typer.Option(help="The name of the queue.")]
@@ -81,7 +81,7 @@ def dlq(context: typer.Context, queue: Queue = DEFAULT_QUEUE) -> None:
                 each.name,
                 each.reason,
                 each.attempt,
-                ago(each.died_at),
+                shown.when(each.died_at),
                 each.error,
             )
             for each in letters

@@ -8,7 +8,7 @@ import typer
 
 from quorate.node import Node
 
-from .shown import Shown, ago
+from .shown import Shown
 
 COLUMNS = (
     "service", "instance", "health", "state", "endpoint", "version", "registered",
@@ -35,7 +35,7 @@ def ls(
                         "suspect" if each.suspect else each.admin_state.value,
                         each.endpoint,
                         each.version,
-                        ago(each.registered_at),
+                        shown.when(each.registered_at),
                     )
                 )
         shown.rows(COLUMNS, rows, "Nobody is registered.")

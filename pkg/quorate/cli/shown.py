@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
@@ -60,6 +61,14 @@ class Shown:
                 self._console.print(Text.assemble((f"{name}  ", "dim"), str(item)))
         else:
             self._console.print(Text(str(value)))
+
+    def when(self, wall_s: float | None) -> str | None:
+        """A moment: how long ago for people, ISO 8601 in UTC for machines."""
+        if not self.as_json:
+            return ago(wall_s)
+        if not wall_s:
+            return None
+        return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds")
 
     @staticmethod
     def complain(error: QuorateError) -> None:
