@@ -30,6 +30,12 @@ class Place:
         now_ms = int(seconds) * 1000 + int(micros) // 1000
         await self.wire.calls.command("ZADD", sessions_key(self.tag), now_ms, name)
 
+    def cut_inbox(self) -> None:
+        """The subscription connection breaks."""
+        link = self.wire.inbox._link
+        assert link is not None
+        link.close()
+
     async def flush(self) -> None:
         await self.wire.calls.command("FLUSHALL")
 

@@ -372,6 +372,35 @@ async def test_an_unreadable_message_calls_for_a_look(place: Place) -> None:
     leave()
 
 
+async def test_who_listens_is_told_when_messages_may_have_been_missed(
+    place: Place,
+) -> None:
+    news: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+    leave = await place.registry.listen("orders", hears(news))
+
+    place.cut_inbox()
+
+    async with asyncio.timeout(5):
+        assert await news.get() == MISSED
+    leave()
+
+
+async def test_who_begins_to_listen_without_a_connection_hears_later(
+    place: Place,
+) -> None:
+    me = await place.session("p.1")
+    news: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+    place.cut_inbox()
+
+    leave = await place.registry.listen("orders", hears(news))
+
+    async with asyncio.timeout(5):
+        assert await news.get() == MISSED
+        receipt = await place.registry.register(me, an_instance(), 0)
+        assert await news.get() == (receipt.epoch, 1)
+    leave()
+
+
 async def test_one_that_dies_alone_is_removed(place: Place) -> None:
     names = [await place.session(f"p{n}.1") for n in range(3)]
     for name in names:

@@ -40,6 +40,7 @@ class FakeStore:
         self.unsure = False
         self.ended: set[str] = set()
         self.full = False
+        self.broken = False
         self.deaf = False
         self.removals: list[Removal] = []
         self.settled: list[tuple[str, bool]] = []
@@ -209,6 +210,8 @@ class FakeStore:
         if self.away:
             raise StoreUnavailable("The store is away.", "It was told to be.")
         self.asked.append(what)
+        if self.broken:
+            raise ZeroDivisionError("a bug")
         if self.unsure:
             self.unsure = False
             raise OutcomeUnknown("No answer.", "It was told not to.")

@@ -216,8 +216,10 @@ async def test_the_lookout_notices_a_store_that_is_away_and_back(
     world: World, heard: Heard
 ) -> None:
     told: list[float | None] = []
+    lists: list[int] = []
     world.store.put(an_instance())
     await world.discovery.discover("s")
+    world.discovery.add_watcher("s", lambda found: lists.append(len(found)))
     world.discovery.listen("s", lambda snapshot: told.append(snapshot.stale_since))
 
     world.store.away = True
@@ -232,6 +234,7 @@ async def test_the_lookout_notices_a_store_that_is_away_and_back(
     assert count == 1
     assert (await world.discovery.snapshot("s")).stale_since is None
     assert [since is None for since in told] == [True, False, True]
+    assert lists == [1]
 
 
 async def test_a_store_that_does_not_answer_is_away(

@@ -300,6 +300,22 @@ async def test_an_error_in_the_middle_of_loading_does_not_lose_the_wish_to_load(
     assert store.asked == ["snapshot", "snapshot", "snapshot"]
 
 
+async def test_a_snapshot_that_nobody_expected_to_fail_is_taken_again(
+    store: FakeStore, follower: Follower
+) -> None:
+    store.put(an_instance("a"))
+    await follower.tick()
+    store.resync()
+    store.broken = True
+
+    with pytest.raises(ZeroDivisionError):
+        await follower.tick()
+    store.broken = False
+    await follower.tick()
+
+    assert store.asked == ["snapshot"] * 3
+
+
 async def test_stopping_ends_iteration_and_hearing(
     store: FakeStore, follower: Follower, wakes: list[float]
 ) -> None:

@@ -19,7 +19,7 @@ from quorate.registry import (
     Word,
     get_service_registry,
 )
-from quorate.registry.events import InstanceUnreadable
+from quorate.registry.events import InstanceRegistered, InstanceUnreadable
 from quorate.testing.heard import Heard
 from quorate.verdict.model import HealthState, HealthStatus
 
@@ -182,6 +182,37 @@ async def test_dead_sessions_are_swept(opened: Opened) -> None:
     assert [info.id for info in after.instances] == ["mine"]
     assert (await registry.status()).sweep.removed == 1
     await rows.close()
+
+
+async def test_who_looks_up_lives_in_the_registry_and_so_sweeps(
+    opened: Opened,
+) -> None:
+    registry = await opened()
+    tag = registry._backend.wire.keys.registry_tag
+    await registry.discover("s")
+
+    await registry.discovery.lookout().tick()
+
+    assert registry._backend.session.name_in(tag) is not None
+
+
+async def test_an_emptied_store_is_noticed_before_the_next_heartbeat(
+    namespace: str, heard: Heard
+) -> None:
+    slow = LeaseTerms(ttl_s=600, renew_every_s=300)
+    async with Backend(f"memory://{namespace}", terms=slow, emit=heard.emit) as backend:
+        registry = ServiceRegistry(backend)
+        await registry.start()
+        await registry.register(an_instance())
+        await registry.wait_for("s", lambda s: s.revision == 1)
+        heard.clear()
+
+        await backend.wire.calls.command("FLUSHALL")
+        await registry.discovery.lookout().tick()
+        again = await heard(InstanceRegistered, instance="a")
+        await registry.stop()
+
+    assert again.revision == 1
 
 
 async def test_an_entry_that_cannot_be_read_is_told_of(

@@ -129,6 +129,7 @@ async def test_what_may_have_been_registered_after_all_is_taken_back(
     registrar: Registrar, store: FakeStore, session: Session
 ) -> None:
     me = await session.join(store.tag)
+    await registrar.tick()
     store.unsure = True
     with pytest.raises(OutcomeUnknown):
         await registrar.register(an_instance())
@@ -140,14 +141,16 @@ async def test_what_may_have_been_registered_after_all_is_taken_back(
 
 
 async def test_after_a_lost_session_it_is_back_under_the_new_name(
-    registrar: Registrar, store: FakeStore, session: Session
+    registrar: Registrar, store: FakeStore, session: Session, heard: Heard
 ) -> None:
     await registrar.start()
     first = await registrar.register(an_instance())
     store.ended.add("me.1")
 
+    await settle()
+    heard.clear()
     lose(session)
-    await registrar.tick()
+    await heard(InstanceRegistered, instance="a")
 
     row = store.rows["s"]["a"]
     assert (row.session, row.incarnation) == ("me.2", first.incarnation)
@@ -329,6 +332,40 @@ async def test_leaving_takes_it_back_at_once(
     assert store.rows["s"] == {}
     assert registrar.instances() == ()
     assert heard.count(InstanceDeregistered, instance="a") == 1
+
+
+async def test_who_leaves_and_comes_back_at_once_is_there(
+    registrar: Registrar, store: FakeStore
+) -> None:
+    await registrar.register(an_instance())
+    gate = asyncio.Event()
+    deregister = store.deregister
+
+    async def slowly(session: str, service: str, instance: str) -> Receipt:
+        await gate.wait()
+        return await deregister(session, service, instance)
+
+    store.deregister = slowly  # type: ignore[method-assign]
+    leaving = asyncio.ensure_future(registrar.deregister("a"))
+    await settle()
+    coming = asyncio.ensure_future(registrar.register(an_instance()))
+    await settle()
+    gate.set()
+    await asyncio.gather(leaving, coming)
+
+    assert [own.id for own in registrar.instances()] == ["a"]
+    assert set(store.rows["s"]) == {"a"}
+
+
+async def test_registering_what_the_store_has_already_corrects_its_health(
+    registrar: Registrar, store: FakeStore
+) -> None:
+    await registrar.register(an_instance(health=FINE))
+    store.put(store.rows["s"]["a"].with_health(SICK))
+
+    await registrar.register(an_instance(health=FINE))
+
+    assert store.rows["s"]["a"].state is HealthState.HEALTHY
 
 
 async def test_leaving_while_the_store_is_away_is_made_good(
