@@ -52,8 +52,13 @@ def decode(data: bytes | str, what: str, max_bytes: int = 64 * 1024 * 1024) -> J
             f"It has {len(data)} bytes; {max_bytes} are allowed.",
         )
     try:
+        # json.loads would guess at UTF-16 and UTF-32; only UTF-8 travels.
+        text = data.decode() if isinstance(data, bytes) else data
         return json.loads(
-            data, object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant
+            text,
+            object_pairs_hook=_no_duplicates,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
         )
     except InvalidPayload:
         raise
@@ -112,6 +117,13 @@ def _no_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
         twice = next(name for name in names if names.count(name) > 1)
         raise InvalidPayload(f"The key {twice!r} stands twice in one JSON object.")
     return result
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise InvalidPayload(f"{text[:40]} is beyond the largest number.")
+    return value
 
 
 def _refuse_constant(name: str) -> Json:
