@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,9 +17,11 @@ from quorate.backend import Backend
 from quorate.config.door import config_options
 from quorate.config.manager import ConfigManager
 from quorate.config.redis import RedisConfigStore
+from quorate.core.codec import Json
 from quorate.core.errors import InvalidInput
 from quorate.core.events import Announcer, Emit, Event
 from quorate.core.lifecycle import Household
+from quorate.core.shape import tree_of
 from quorate.fitting import (
     degraded_terms,
     health_terms,
@@ -184,6 +186,7 @@ class Node:
         locks.sweeper.add(self._locks.sweeper_room())
         self._registry = ServiceRegistry(registry, registry_config(settings), emit)
         self._queue = QueueManager(queue, queue_config(settings), emit)
+        self._queue.outfit(self._outfit)
         self._config = ConfigManager(
             RedisConfigStore(config.wire, config.session),
             config_options(settings, process_environment()),
@@ -198,6 +201,16 @@ class Node:
         )
         self._events.listen(self._react)
         self._health.add_status_change_callback(self._show_health)
+
+    def _outfit(self) -> Json:
+        """What a worker process needs to open a node like this one."""
+        urls = asdict(self.backends)
+        return {
+            "urls": {
+                name: self._open[url].wire.address.shared for name, url in urls.items()
+            },
+            "settings": tree_of(self.settings),
+        }
 
     def _react(self, event: Event) -> None:
         if isinstance(event, HealthChanged):

@@ -256,3 +256,13 @@ def plain(value: object) -> Json:
     if isinstance(value, Enum):
         return value.value
     return list(value) if isinstance(value, tuple) else value
+
+
+def tree_of(value: object) -> dict[str, Json]:
+    """A built shape as the tree that `build` makes it of again, secrets in the open."""
+    kind = type(value)
+    return {
+        name: tree_of(inner) if is_dataclass(inner) else plain(inner)
+        for name, entry, _ in _entries(kind)
+        for inner in (getattr(value, entry.name),)
+    }

@@ -1,0 +1,75 @@
+"""Tasks: three lanes, workers in processes of their own, and nothing lost.
+
+queue_manager = await get_queue_manager(QueueType.REDIS)
+await queue_manager.register_task_handler("process_medical_request", handler)
+task_id = await queue_manager.enqueue_task(
+    "process_medical_request", {"user_id": "123"}, priority=TaskPriority.HIGH
+)
+await queue_manager.start_workers(worker_count=4)
+
+@async_task(queue="high_priority", priority=TaskPriority.HIGH)
+async def schedule_medical_resource(user_id: str, requirements: dict): ...
+"""
+
+from .context import TaskContext
+from .counts import QueueCounts
+from .declared import Declared, async_task
+from .door import get_queue_manager
+from .events import (
+    CompletionRefused,
+    QueueCutOff,
+    QueueReached,
+    ShedChanged,
+    TaskDied,
+    TasksStranded,
+    TasksTakenBack,
+    TaskTimedOut,
+    WorkerLost,
+    WorkerStalled,
+    WorkerStarted,
+    WorkerStopped,
+)
+from .manager import QueueManager
+from .model import (
+    DeadLetter,
+    Explanation,
+    LaneWeights,
+    QueueConfig,
+    QueueStats,
+    QueueType,
+    RetryPolicy,
+    Task,
+    TaskPriority,
+    TaskState,
+)
+
+__all__ = [
+    "CompletionRefused",
+    "DeadLetter",
+    "Declared",
+    "Explanation",
+    "LaneWeights",
+    "QueueConfig",
+    "QueueCounts",
+    "QueueCutOff",
+    "QueueManager",
+    "QueueReached",
+    "QueueStats",
+    "QueueType",
+    "RetryPolicy",
+    "ShedChanged",
+    "Task",
+    "TaskContext",
+    "TaskDied",
+    "TaskPriority",
+    "TaskState",
+    "TaskTimedOut",
+    "TasksStranded",
+    "TasksTakenBack",
+    "WorkerLost",
+    "WorkerStalled",
+    "WorkerStarted",
+    "WorkerStopped",
+    "async_task",
+    "get_queue_manager",
+]

@@ -1,0 +1,243 @@
+"""One queue's share of a worker process: the pump between server and tasks.
+
+What is finished leaves with the call that fetches the next tasks. A call goes out at
+once if none is under way; what ends meanwhile rides on the following one, so batches
+grow by themselves under load and nobody waits for them when there is little to do. At
+most two are under way, and each is repeated under its number until it is answered.
+While the server is away nothing is claimed; what is finished waits for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from quorate.core.errors import StoreError
+from quorate.core.lifecycle import Duty, Tasks
+
+from .decide import after_release
+from .desk import Desk
+from .events import QueueCutOff, QueueReached, ShedChanged
+from .exchanger import Exchanger
+from .handlers import Handlers
+from .intake import Intake
+from .lanes import Slots
+from .model import Lease
+from .ports import Answer, Bell, Finished, Request
+from .quarantine import Quarantine
+from .running import Running, Stop
+from .tally import Bookkeeper, Tally
+
+SECOND_AT = 32
+"""A second exchange goes out while one is under way, if so many tasks are finished."""
+
+UPKEEP_EVERY_S = 0.02
+LOOK_EVERY_S = 0.1
+AGAIN_S = 0.25
+NOTHING = Slots(0, 0)
+
+
+class Consumer:
+    """Claims, runs and settles the tasks of one queue."""
+
+    def __init__(self, desk: Desk, handlers: Handlers, tasks: Tasks) -> None:
+        self._desk = desk
+        self._tasks = tasks
+        self.running = Running(desk, handlers, tasks, self._over)
+        self._intake = Intake(desk.config, self.running)
+        self._quarantine = Quarantine(desk, self.running, self._over)
+        self._quarantine.is_clear = lambda: self._intake.is_quiet
+        self._quarantine.on_clear = self._wake
+        self._books = Bookkeeper(desk.queue, desk.emit)
+        self._exchangers = tuple(Exchanger(desk.broker, self, n) for n in (0, 1))
+        self._duties: tuple[Duty, ...] = ()
+        self._finished: deque[Finished] = deque()
+        self._me: str | None = None
+        self._shed_level: int | None = None
+        self._is_draining = False
+        self._may_be_listed = True
+        self._next_upkeep = self._next_look = 0.0
+        self._due_at: float | None = None
+        self._away_since: float | None = None
+
+    @property
+    def queue(self) -> str:
+        return self._desk.queue
+
+    @property
+    def tally(self) -> Tally:
+        """What came of the tasks so far."""
+        return self._books.tally
+
+    @property
+    def session(self) -> str | None:
+        """The name under which tasks are claimed now."""
+        return self._me
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The ids of all tasks that this process has."""
+        waiting = [finished.lease.id for finished in self._finished]
+        for exchanger in self._exchangers:
+            waiting += (finished.lease.id for finished in exchanger.unsettled)
+        return (*self.running.ids, *self._quarantine.ids, *waiting)
+
+    @property
+    def answered(self) -> tuple[int, ...]:
+        """The number of the last answer to each exchanger."""
+        return tuple(exchanger.answered for exchanger in self._exchangers)
+
+    @property
+    def is_busy(self) -> bool:
+        """Is anything claimed and not yet settled?"""
+        is_asking = any(exchanger.is_open for exchanger in self._exchangers)
+        return bool(
+            len(self.running) or self._finished or is_asking or self._quarantine.ids
+        )
+
+    def start(self) -> None:
+        """Begin to claim."""
+        self._duties = tuple(map(self._tasks.employ, self._exchangers))
+        self._quarantine.wake = self._tasks.employ(self._quarantine).wake
+
+    def ring(self) -> None:
+        """There is work, the server says; its bell for us is taken down.
+
+        It may be a delayed task that is due before all others, so upkeep is due too.
+        """
+        self._may_be_listed = False
+        self._next_upkeep = 0.0
+        self._wake()
+
+    def look_again(self) -> None:
+        """Something may have been missed."""
+        self._may_be_listed = True
+        self._wake()
+
+    def lost(self, session: str) -> None:
+        """The session has ended: its tasks are somebody else's now."""
+        self.running.stop_all(Stop.LOST, session)
+        self._quarantine.release(session)
+        self.look_again()
+
+    def drain(self) -> None:
+        """Claim nothing more; what has not begun goes back."""
+        self._is_draining = True
+        self._quarantine.release()
+        self.look_again()
+
+    async def next_request(self, exchanger: int, number: int) -> Request | None:
+        if exchanger and not self._wants_second():
+            return None
+        desk = self._desk
+        if self._me is None or not desk.session.is_alive(desk.tag, self._me):
+            self._me = await desk.session.join(desk.tag)
+        finished = self._take_finished(self._me)
+        is_closed = self._is_draining or self._quarantine.is_closed
+        slots = NOTHING if is_closed else self._intake.free()
+        if not finished and not slots.total:
+            return None
+        now = desk.clock.monotonic()
+        upkeep, look = now >= self._next_upkeep, now >= self._next_look
+        if upkeep:
+            self._next_upkeep = now + UPKEEP_EVERY_S
+        if look:
+            self._next_look = now + LOOK_EVERY_S
+        bell = Bell(desk.channel, slots.total > 0, self._may_be_listed)
+        self._may_be_listed = self._may_be_listed or bell.wanted
+        return Request(
+            session=self._me,
+            exchanger=exchanger,
+            number=number,
+            finished=finished,
+            takes=self._intake.ask(exchanger, slots),
+            slots=slots,
+            bell=bell,
+            upkeep=upkeep,
+            look=look,
+        )
+
+    def take_in(self, request: Request, answer: Answer) -> float:
+        self._reached()
+        self._books.settled(request, answer)
+        self._intake.answered(request, answer)
+        if not answer.alive:
+            self._me = None
+            return AGAIN_S
+        if request.upkeep:
+            due_in_s = answer.due_in_s
+            now = self._desk.clock.monotonic()
+            self._due_at = None if due_in_s is None else now + due_in_s
+        if not answer.is_short or not request.bell.wanted:
+            self._may_be_listed = False
+        self._heed(answer.shed_level)
+        if self._desk.session.is_alive(self._desk.tag, request.session):
+            for lease in answer.leases:
+                self._welcome(lease)
+        has_more = not answer.is_short and self._intake.free().total
+        if self._finished or (has_more and request.slots.total):
+            return 0.0
+        return self.rest_s()
+
+    def cut_off(self, error: StoreError) -> float:
+        if self._away_since is None:
+            self._away_since = self._desk.clock.monotonic()
+            self._desk.emit(QueueCutOff(queue=self._desk.queue, error=error.what))
+        return AGAIN_S * (0.5 + self._desk.chance.random())
+
+    def rest_s(self) -> float:
+        poll_s = self._desk.config.poll_s * self._desk.peers
+        poll_s *= 0.9 + 0.2 * self._desk.chance.random()
+        if self._due_at is None:
+            return poll_s
+        return min(poll_s, max(0.001, self._due_at - self._desk.clock.monotonic()))
+
+    def _wants_second(self) -> bool:
+        return self._exchangers[0].is_open and len(self._finished) >= SECOND_AT
+
+    def _wake(self) -> None:
+        if self._duties:
+            self._duties[0].wake()
+
+    def _welcome(self, lease: Lease) -> None:
+        if self._is_draining:
+            self._over(Finished(lease, after_release(lease)))
+        elif lease.crashes:
+            self._quarantine.receive(lease)
+        else:
+            self.running.admit(lease)
+
+    def _over(self, finished: Finished) -> None:
+        self._finished.append(finished)
+        if self._quarantine.is_closed:
+            self._quarantine.wake()
+        if not self._exchangers[0].is_open:
+            self._wake()
+        elif len(self._finished) >= SECOND_AT and not self._exchangers[1].is_open:
+            self._duties[1].wake()
+
+    def _take_finished(self, me: str) -> tuple[Finished, ...]:
+        """A batch of what is finished; what belongs to a lost session is dropped."""
+        batch: list[Finished] = []
+        stale = 0
+        while self._finished and len(batch) < self._intake.batch:
+            finished = self._finished.popleft()
+            if finished.lease.session == me:
+                batch.append(finished)
+            else:
+                stale += 1
+        self._books.refused(stale, me)
+        return tuple(batch)
+
+    def _heed(self, level: int) -> None:
+        before, self._shed_level = self._shed_level, level
+        if before is not None and before != level:
+            event = ShedChanged(
+                queue=self._desk.queue, level_was=before, level_is=level
+            )
+            self._desk.emit(event)
+
+    def _reached(self) -> None:
+        if self._away_since is not None:
+            away_s = self._desk.clock.monotonic() - self._away_since
+            self._away_since = None
+            self._desk.emit(QueueReached(queue=self._desk.queue, away_s=away_s))

@@ -1,0 +1,130 @@
+"""Functions declared as tasks: `@async_task`.
+
+Calling and awaiting such a function enqueues it; its signature stays as it was. It is
+known by its module and name, and found by them in every worker process. Which queue
+manager carries it is decided when it is called: the one opened last in this process.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+
+from quorate.core.codec import Json
+from quorate.core.errors import InvalidInput, QueueError
+from quorate.core.names import check_name
+
+from .model import DEFAULT_QUEUE, RetryPolicy, Task, TaskPriority
+from .references import task_name
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+
+class Carrier(Protocol):
+    """Who takes tasks to their queue."""
+
+    async def carry(self, task: Task) -> str: ...
+
+
+class Declared(Generic[P, R]):
+    """A function that is done elsewhere when it is called.
+
+    `await function(…)` enqueues and returns the task's id; `function.run(…)` calls it
+    here and now; `function.task(…)` makes the `Task` for `enqueue_many`.
+    """
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        template: Task,
+        retry: RetryPolicy | None,
+    ) -> None:
+        self.run = function
+        self.template = template
+        self.retry = retry
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, str]:
+        return self.enqueue(*args, **kwargs)
+
+    async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Let it be done by a worker; returns the task's id."""
+        return await _carrier(self.template.name).carry(self.task(*args, **kwargs))
+
+    def task(self, *args: P.args, **kwargs: P.kwargs) -> Task:
+        """The call as a task. Raises `InvalidInput` if the arguments do not fit."""
+        try:
+            inspect.signature(self.run).bind(*args, **kwargs)
+        except TypeError as error:
+            raise InvalidInput(
+                f"{self.template.name} cannot be called like that.", str(error)
+            ) from error
+        payload: Json = {"args": list(args), "kwargs": dict(kwargs)}
+        template = self.template
+        return Task(
+            name=template.name,
+            payload=payload,
+            queue=template.queue,
+            priority=template.priority,
+            timeout_s=template.timeout_s,
+            is_call=True,
+        )
+
+
+_declared: dict[str, Declared[..., object]] = {}
+_carriers: list[Carrier] = []
+
+
+def async_task(
+    *,
+    queue: str = DEFAULT_QUEUE,
+    priority: TaskPriority = TaskPriority.NORMAL,
+    name: str | None = None,
+    timeout_s: float | None = None,
+    retry: RetryPolicy | None = None,
+) -> Callable[[Callable[P, R]], Declared[P, R]]:
+    """Declare a function as a task of `queue`.
+
+    Its name is `module.function` unless given. Its arguments must be JSON.
+    """
+    check_name(queue, "queue")
+
+    def declare(function: Callable[P, R]) -> Declared[P, R]:
+        called = check_name(name or task_name(function), "task")
+        template = Task(
+            name=called, queue=queue, priority=priority, timeout_s=timeout_s
+        )
+        declared = Declared(function, template, retry)
+        _declared[called] = declared
+        return declared
+
+    return declare
+
+
+def all_declared() -> tuple[Declared[..., object], ...]:
+    """Every function declared as a task in this process so far."""
+    return tuple(_declared.values())
+
+
+def carry_with(carrier: Carrier) -> Callable[[], None]:
+    """From now on declared functions go through `carrier`. Returns its undoing."""
+    _carriers.append(carrier)
+
+    def leave() -> None:
+        if carrier in _carriers:
+            _carriers.remove(carrier)
+
+    return leave
+
+
+def _carrier(name: str) -> Carrier:
+    if not _carriers:
+        raise QueueError(
+            f"{name} was not enqueued: no queue is open in this process.",
+            "",
+            "Open one first: await get_queue_manager(), or quorate.connect(url).",
+        )
+    return _carriers[-1]

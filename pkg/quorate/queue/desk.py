@@ -1,0 +1,33 @@
+"""What the parts of one queue's worker share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quorate.core.clock import Chance, Clock
+from quorate.core.events import Emit
+from quorate.lease.session import Session
+
+from .model import QueueConfig
+from .ports import Broker, Claims
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One queue, and the tools to work on it.
+
+    `channel` is where this process hears messages; `peers` is how many queues it
+    serves, which share its idle traffic.
+    """
+
+    queue: str
+    tag: str
+    channel: str
+    config: QueueConfig
+    broker: Broker
+    claims: Claims
+    session: Session
+    emit: Emit
+    clock: Clock
+    chance: Chance
+    peers: int = 1

@@ -1,0 +1,95 @@
+"""How much to ask the server for.
+
+Free places, minus what is asked for already, shared out among the lanes by what the
+last answers told about them.
+"""
+
+from __future__ import annotations
+
+from .lanes import (
+    Counts,
+    LaneRules,
+    Shares,
+    Sight,
+    Slots,
+    charge,
+    free_slots,
+    plan,
+    reserved_slots,
+)
+from .model import LANES, Lease, QueueConfig
+from .ports import Answer, Request
+from .running import Running
+
+MOST_AT_ONCE = 256
+OVERLAP_FROM = 64
+"""From twice so many places on, two exchanges share them, so that the server works on
+one while this process works on the tasks of the other."""
+
+
+class Intake:
+    """What one queue's worker may take in next."""
+
+    def __init__(self, config: QueueConfig, running: Running) -> None:
+        half = config.concurrency // 2
+        self.batch = min(half if half >= OVERLAP_FROM else MOST_AT_ONCE, MOST_AT_ONCE)
+        self._concurrency = config.concurrency
+        self._rules = LaneRules(config.weights, config.age_floor_s, config.strict)
+        self._reserved = reserved_slots(config.concurrency, config.reserved_for_high)
+        self._running = running
+        self._asked: dict[int, Slots] = {}
+        self._shares = Shares()
+        self._sight: Sight | None = None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Has everything that was asked for been answered?"""
+        return not any(slots.total for slots in self._asked.values())
+
+    def free(self) -> Slots:
+        """Places for which nothing has been asked yet, at most a batch."""
+        slots = free_slots(
+            self._concurrency,
+            self._reserved,
+            busy=len(self._running),
+            urgent=self._running.urgent,
+        )
+        asked = self._asked.values()
+        total = slots.total - sum(each.total for each in asked)
+        others = slots.others - sum(each.others for each in asked)
+        total = max(0, min(total, self.batch))
+        return Slots(total, max(0, min(total, others)))
+
+    def ask(self, exchanger: int, slots: Slots) -> Counts:
+        """Ask for `slots`. Returns how many of which lane."""
+        self._asked[exchanger] = slots
+        return plan(self._shares, slots, self._sight, self._rules)
+
+    def answered(self, request: Request, answer: Answer) -> None:
+        """Learn from an answer."""
+        self._asked.pop(request.exchanger, None)
+        taken = count_by_lane(answer.leases)
+        if answer.sight is not None:
+            self._sight = answer.sight
+        elif answer.is_short and request.slots.others:
+            self._sight = Sight((0, 0, 0))
+        elif self._sight is not None and answer.leases:
+            self._sight = _after(self._sight, taken)
+        self._shares = charge(
+            self._shares, request.takes, taken, self._sight, self._rules
+        )
+
+
+def count_by_lane(leases: tuple[Lease, ...]) -> Counts:
+    """How many of which lane these are."""
+    counts = [0] * LANES
+    for lease in leases:
+        counts[lease.lane] += 1
+    return (counts[0], counts[1], counts[2])
+
+
+def _after(sight: Sight, taken: Counts) -> Sight:
+    high, normal, low = (
+        max(0, depth - count) for depth, count in zip(sight.depths, taken, strict=True)
+    )
+    return Sight((high, normal, low), sight.ages_s)

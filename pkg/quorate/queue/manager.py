@@ -1,0 +1,295 @@
+"""The queue as an application sees it: enqueue, work, and look what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+
+from quorate.backend import Backend
+from quorate.core.codec import Json
+from quorate.core.events import Emit
+from quorate.core.lifecycle import Tasks
+from quorate.lease.sweeper import Room
+
+from .counts import QueueCounts
+from .declared import carry_with
+from .handlers import HandlerFunction, Handlers
+from .lookup import Lookup, unknown
+from .model import (
+    DEFAULT_QUEUE,
+    Explanation,
+    QueueConfig,
+    QueueStats,
+    RetryPolicy,
+    Task,
+    TaskPriority,
+    TaskState,
+)
+from .ports import DeadLetters
+from .producer import Producer
+from .redis.queues import Place, RedisQueues
+from .waiting import Waiting
+from .workforce import Outfit, Workforce
+
+DEFAULT_WORKERS = 4
+
+
+class QueueManager:
+    """Queues on one open backend. `await start()` before use, `await stop()` after it.
+
+    At least once: a task runs again if its worker died or lost its session, and a
+    completion that comes too late is refused. Give handlers an effect that may be
+    repeated, or fence it by `context.token`. While the server is away enqueueing fails
+    with `StoreUnavailable`, and workers resume by themselves when it is back.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        config: QueueConfig | None = None,
+        emit: Emit | None = None,
+    ) -> None:
+        self.config = config or QueueConfig()
+        emit = emit or backend.emit
+        self._backend = backend
+        self._owns_backend = False
+        self._tasks = Tasks(emit, backend.clock)
+        self._queues = RedisQueues(backend.wire, self.config, emit)
+        self._lookup = Lookup(self._queues.place, self.config.queues)
+        tag = backend.wire.keys.queue_tag(DEFAULT_QUEUE)
+        self._mailbox = self._queues.mailbox(tag, backend.session.id)
+        self._waiting = Waiting(self._mailbox.channel, backend.clock)
+        self._producer = Producer(
+            lambda queue: self.place(queue).broker,
+            self.config,
+            self._tasks,
+            backend.clock,
+        )
+        self._handlers = Handlers()
+        self._workforce = Workforce(
+            backend, self._queues, self._mailbox, self._handlers, self.config, emit
+        )
+        self._leave: Callable[[], None] | None = None
+
+    # -- opening and closing ---------------------------------------------------------
+
+    async def start(self) -> None:
+        """Be there for declared tasks, and tidy up after dead workers."""
+        room = Room(clean=self._queues.clean, index_key=self._queues.index_key)
+        self._backend.sweeper.add(room)
+        self._mailbox.on_over = self._waiting.over
+        self._mailbox.on_gap = self._missed
+        self._leave = carry_with(self)
+
+    async def stop(self) -> None:
+        """Let workers drain and end. Twice is harmless."""
+        await self._workforce.stop()
+        if self._leave is not None:
+            self._leave()
+            self._leave = None
+        self._mailbox.close()
+        await self._tasks.close()
+        if self._owns_backend:
+            await self._backend.stop()
+
+    def owns_backend(self) -> None:
+        """The backend was opened for this manager alone: stop it together with it."""
+        self._owns_backend = True
+
+    def outfit(self, outfit: Outfit) -> None:
+        """What worker processes are told about the node to open around them."""
+        self._workforce.outfit = outfit
+
+    async def __aenter__(self) -> QueueManager:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    # -- tasks in --------------------------------------------------------------------
+
+    async def enqueue_task(
+        self,
+        name: str,
+        payload: Json = None,
+        *,
+        priority: TaskPriority = TaskPriority.NORMAL,
+        queue: str = DEFAULT_QUEUE,
+        delay_s: float = 0.0,
+        task_id: str | None = None,
+        timeout_s: float | None = None,
+        attempts: int | None = None,
+    ) -> str:
+        """Put a task in and return its id, when the server has it.
+
+        With a `task_id` of your own, asking twice enqueues once. Raises `InvalidInput`
+        before anything is sent; `StoreUnavailable` if nothing was enqueued;
+        `OutcomeUnknown` if it may have been, and then names the id to repeat it with.
+        """
+        return await self.carry(
+            Task(
+                name=name,
+                payload=payload,
+                queue=queue,
+                priority=priority,
+                id=task_id,
+                delay_s=delay_s,
+                timeout_s=timeout_s,
+                attempts=attempts,
+            )
+        )
+
+    async def carry(self, task: Task) -> str:
+        """Put a `Task` in; all of its options at hand."""
+        self._lookup.used(task.queue)
+        return await self._producer.enqueue(task)
+
+    async def enqueue_many(self, tasks: Iterable[Task]) -> list[str]:
+        """Put many tasks in, 256 a call; nothing if one of them is faulty."""
+        listed = list(tasks)
+        self._lookup.used(*(task.queue for task in listed))
+        return await self._producer.enqueue_many(listed)
+
+    # -- work ------------------------------------------------------------------------
+
+    async def register_task_handler(
+        self,
+        name: str,
+        handler: HandlerFunction,
+        *,
+        timeout_s: float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        """Let `handler(payload)`, or `handler(payload, context)`, do these tasks.
+
+        Register before `start_workers`. For worker processes it must be a function of
+        a module; they find it by name.
+        """
+        self._handlers.add(name, handler, timeout_s=timeout_s, retry=retry)
+
+    async def start_workers(
+        self,
+        worker_count: int = DEFAULT_WORKERS,
+        *,
+        in_process: bool = False,
+        prepare: Sequence[str] = (),
+    ) -> None:
+        """Start working; returns when every worker is ready.
+
+        Each worker is a process with its own session; `prepare` names functions
+        (`module:function`) that each calls before it begins. `in_process=True` works
+        in this process instead, with any callable as a handler.
+        """
+        if in_process:
+            await self._workforce.start_here()
+        else:
+            await self._workforce.start_children(worker_count, tuple(prepare))
+
+    async def stop_workers(self) -> None:
+        """Let workers drain: what runs may end within the grace, the rest goes back."""
+        await self._workforce.stop()
+
+    def hurry(self) -> None:
+        """While workers of this process stop: wait no longer for what runs."""
+        self._workforce.hurry()
+
+    @property
+    def worker_pids(self) -> tuple[int, ...]:
+        """The worker processes that run now."""
+        return self._workforce.pids
+
+    # -- looking ---------------------------------------------------------------------
+
+    def place(self, queue: str = DEFAULT_QUEUE) -> Place:
+        """One queue from every side: broker, results, dead letters, admin."""
+        return self._lookup.place(queue)
+
+    async def result(
+        self, task_id: str, *, wait_s: float = 30.0, queue: str | None = None
+    ) -> Json:
+        """What the handler returned, waited for at most `wait_s`.
+
+        Raises `TaskFailed`, `ResultPending` or `UnknownTask`. Name the queue unless it
+        is one of the configuration's or was used by this process.
+        """
+        place = await self._lookup.find(task_id, queue)
+        if wait_s:
+            await self._mailbox.open()
+        return await self._waiting.result(place.results, task_id, wait_s=wait_s)
+
+    async def state(self, task_id: str, *, queue: str | None = None) -> TaskState:
+        """Where a task is now. Raises `UnknownTask`."""
+        place = await self._lookup.find(task_id, queue)
+        state = (await place.results.find(task_id)).state
+        if state is None:
+            raise unknown(task_id, (place.queue,))
+        return state
+
+    async def cancel(self, task_id: str, *, queue: str | None = None) -> TaskState:
+        """Stop a task: at once if it waits; if it runs, its worker is told to stop it.
+
+        Returns its state after that: CANCELLED, RUNNING (told), or its end.
+        """
+        place = await self._lookup.find(task_id, queue)
+        state = await place.broker.cancel(task_id)
+        if state is None:
+            raise unknown(task_id, (place.queue,))
+        return state
+
+    async def explain(self, task_id: str, *, queue: str | None = None) -> Explanation:
+        """Where a task is, and what keeps it from running."""
+        place = await self._lookup.find(task_id, queue)
+        found = await place.admin.explain(task_id)
+        if found is None:
+            raise unknown(task_id, (place.queue,))
+        return found
+
+    async def stats(self, queue: str = DEFAULT_QUEUE) -> QueueStats:
+        """The queue as the server sees it: depth, oldest age, in flight, by lane."""
+        return await self.place(queue).broker.stats()
+
+    def counts(self) -> QueueCounts:
+        """Counts of this process and its workers, without asking the server."""
+        return QueueCounts(
+            enqueued_total=self._producer.enqueued,
+            workers=len(self._workforce.pids),
+            **asdict(self._workforce.tally()),
+        )
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """Tasks of the default queue that were set aside: list, replay, purge.
+
+        Of another queue: `place(queue).dead_letters`.
+        """
+        return self.place().dead_letters
+
+    # -- steering --------------------------------------------------------------------
+
+    async def set_shed(self, level: int, *, queue: str | None = None) -> None:
+        """Serve fewer lanes in every worker, from its next exchange on.
+
+        0 serves all, 1 stops LOW, 2 stops NORMAL too, 3 stops everything. For all
+        queues of this process unless one is named. Nothing is lost meanwhile.
+        """
+        for name in (queue,) if queue else self._lookup.queues:
+            await self.place(name).admin.shed(level)
+
+    async def shed_level(self) -> int:
+        """The highest shed level among the queues of this process."""
+        return max(
+            [(await self.stats(name)).shed_level for name in self._lookup.queues]
+        )
+
+    async def pause(self, queue: str = DEFAULT_QUEUE) -> None:
+        """No worker claims from this queue any more; what runs goes on."""
+        await self.place(queue).admin.pause(paused=True)
+
+    async def resume(self, queue: str = DEFAULT_QUEUE) -> None:
+        """Workers claim from this queue again."""
+        await self.place(queue).admin.pause(paused=False)
+
+    def _missed(self) -> None:
+        self._waiting.look_again()
+        self._workforce.look_again()

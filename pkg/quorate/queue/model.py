@@ -1,0 +1,293 @@
+"""What a task is, on its way from who wants it done to who does it.
+
+A producer asks for a `Task`; it travels as an envelope; a worker claims it as a `Lease`
+that names its session and carries a token; what becomes of it is a `Move`. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from quorate.core.codec import Json
+from quorate.core.errors import InvalidInput
+from quorate.resilience.backoff import Backoff, exponential
+
+LANES = 3
+DEFAULT_QUEUE = "default"
+ALL_SHED = 3
+
+
+class QueueType(Enum):
+    """Which kind of server carries the tasks."""
+
+    REDIS = "redis"
+    RABBITMQ = "rabbitmq"
+
+
+class TaskPriority(Enum):
+    """The lane that a task waits in. `MEDIUM` is another word for `NORMAL`."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+    MEDIUM = NORMAL
+
+    @property
+    def lane(self) -> int:
+        """0 for the most urgent, 2 for the least."""
+        return _LANE_OF[self]
+
+
+PRIORITIES = (TaskPriority.HIGH, TaskPriority.NORMAL, TaskPriority.LOW)
+"""By lane."""
+
+_LANE_OF = {priority: lane for lane, priority in enumerate(PRIORITIES)}
+
+
+class TaskState(Enum):
+    """Where a task is. It is in exactly one of these."""
+
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    DONE = "done"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+class DeadReason(Enum):
+    """Why a task was set aside."""
+
+    EXHAUSTED = "exhausted"
+    GIVEN_UP = "given_up"
+    POISON = "poison"
+    UNDECODABLE = "undecodable"
+    UNKNOWN_TASK = "unknown_task"
+    EXPIRED = "expired"
+    BAD_RESULT = "bad_result"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a failing task is tried, and how long it rests in between.
+
+    `attempts` counts the first one too. The rest is drawn evenly between nothing and
+    the backoff's ceiling (full jitter). Errors named by `give_up_on` are not retried.
+    """
+
+    attempts: int = 5
+    backoff: Backoff = field(default_factory=lambda: exponential(1.0, 600.0))
+    give_up_on: tuple[type[Exception], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise InvalidInput(
+                f"A task cannot be tried {self.attempts} times.",
+                "The first attempt counts too.",
+                "Give attempts=1 for no retries.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class LaneWeights:
+    """How often each lane is served while all of them have tasks."""
+
+    high: int = 16
+    normal: int = 4
+    low: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.high, self.normal, self.low) < 1:
+            raise InvalidInput(
+                f"Lane weights {self.high}:{self.normal}:{self.low} cannot be used.",
+                "A lane without any weight would never be served.",
+                "Give each lane at least 1, or shed it.",
+            )
+
+    @property
+    def by_lane(self) -> tuple[int, int, int]:
+        return (self.high, self.normal, self.low)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueConfig:
+    """Lanes, limits and patience of a process's queues. Times in seconds.
+
+    `concurrency` is for each queue and process. `strict` serves a lane only when those
+    above it are empty. `crash_budget` counts the deaths of workers that ran a task.
+    """
+
+    queues: tuple[str, ...] = (DEFAULT_QUEUE,)
+    concurrency: int = 32
+    weights: LaneWeights = field(default_factory=LaneWeights)
+    strict: bool = False
+    age_floor_s: float = 60.0
+    reserved_for_high: float = 0.1
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    crash_budget: int = 3
+    attempt_timeout_s: float = 300.0
+    result_ttl_s: float = 3600.0
+    result_max_bytes: int = 262_144
+    payload_max_bytes: int = 262_144
+    dead_letters_max: int = 10_000
+    grace_s: float = 25.0
+    poll_s: float = 2.0
+    roll_call_s: float = 10.0
+    stall_warned_at_s: float = 15.0
+    max_stall_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        positive = {
+            "concurrency": self.concurrency,
+            "age_floor_s": self.age_floor_s,
+            "crash_budget": self.crash_budget,
+            "attempt_timeout_s": self.attempt_timeout_s,
+            "result_ttl_s": self.result_ttl_s,
+            "poll_s": self.poll_s,
+            "roll_call_s": self.roll_call_s,
+        }
+        faults = [
+            f"{name} = {value}"
+            for name, value in positive.items()
+            if not 0 < value < math.inf
+        ]
+        if not 0 <= self.reserved_for_high <= 0.9:
+            faults.append(f"reserved_for_high = {self.reserved_for_high}")
+        if not self.queues or len(set(self.queues)) != len(self.queues):
+            faults.append(f"queues = {self.queues}")
+        if faults:
+            raise InvalidInput(
+                "The queue's configuration cannot be used.",
+                "; ".join(faults),
+                "Limits are finite and above 0, the reserve is a share of at most 0.9, "
+                "and queues are named once each.",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """Something to be done: the name of its handler, and what the handler is given.
+
+    `id` makes the request idempotent: while the task is known, and for as long as its
+    result is kept, asking again under the same id changes nothing. `delay_s` is how
+    long to wait before the first attempt, `timeout_s` the limit of one attempt,
+    `expires_s` how long the request makes sense at all. None takes the handler's, or
+    else the configuration's value. `is_call`: the payload holds a call's arguments.
+    """
+
+    name: str
+    payload: Json = None
+    queue: str = DEFAULT_QUEUE
+    priority: TaskPriority = TaskPriority.NORMAL
+    id: str | None = None
+    delay_s: float = 0.0
+    timeout_s: float | None = None
+    attempts: int | None = None
+    expires_s: float | None = None
+    keep_result_s: float | None = None
+    is_call: bool = False
+
+
+class Lease(NamedTuple):
+    """A claimed task: the session that owns it, and the token of this claim.
+
+    `failures`, `crashes` and `bounces` are its record so far: attempts that failed,
+    workers that died under it, workers that did not know it.
+    """
+
+    id: str
+    session: str
+    token: int
+    lane: int
+    envelope: bytes
+    failures: int = 0
+    crashes: int = 0
+    bounces: int = 0
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt that this lease is for; the first is 1."""
+        return self.failures + 1
+
+    @property
+    def has_record(self) -> bool:
+        """Did anything ever go wrong with it?"""
+        return bool(self.failures or self.crashes or self.bounces)
+
+
+class MoveKind(Enum):
+    """What becomes of a task after a run."""
+
+    DONE = "done"
+    RETRY = "retry"
+    DEAD = "dead"
+    BACK = "back"
+    CANCELLED = "cancelled"
+
+
+class Move(NamedTuple):
+    """Where a task goes. `body` is its result, or what is known of its failure.
+
+    `record` is what is written down about it: failures, crashes, bounces.
+    """
+
+    kind: MoveKind
+    delay_s: float = 0.0
+    keep_s: float = 0.0
+    body: bytes = b""
+    record: tuple[int, int, int] = (0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A task that was set aside, with what is known of its end.
+
+    `payload` is None if the envelope could not be read.
+    """
+
+    id: str
+    name: str
+    reason: str
+    error: str
+    attempt: int
+    priority: TaskPriority
+    died_at: float
+    payload: Json = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStats:
+    """One queue, as the server sees it now. Ages in seconds; None if the lane is empty.
+
+    The age of a task whose id was given by its producer is not known.
+    """
+
+    queue: str
+    ready: dict[TaskPriority, int]
+    running: dict[TaskPriority, int]
+    oldest_age_s: dict[TaskPriority, float | None]
+    scheduled: int
+    dead: int
+    shed_level: int
+    paused: bool
+
+    @property
+    def depth(self) -> int:
+        """Tasks that could start now, over all lanes."""
+        return sum(self.ready.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Where a task is, and what keeps it from running."""
+
+    id: str
+    state: TaskState
+    why: str
+    attempt: int = 1
+    crashes: int = 0
+    progress: str = ""

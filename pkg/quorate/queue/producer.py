@@ -1,0 +1,183 @@
+"""Tasks in: checked, sealed, and put in with one call for all of one loop tick.
+
+Whoever enqueues waits until the server has the task. Callers of the same turn of the
+event loop share a call; a crowd costs hardly more than one. Everything is checked
+before anything is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+from quorate.core.clock import Clock
+from quorate.core.errors import InvalidInput, OutcomeUnknown, QuorateError
+from quorate.core.ids import new_task_id
+from quorate.core.lifecycle import Tasks
+from quorate.core.names import check_name
+
+from .envelope import Header, seal
+from .model import QueueConfig, Task, TaskPriority
+from .ports import Broker, Parcel
+
+MOST_IN_A_CALL = 256
+MOST_BYTES_IN_A_CALL = 4 * 1024 * 1024
+CALLS_AT_ONCE = 8
+LONGEST_DELAY_S = 10 * 366 * 86_400.0
+MOST_NAMES_REMEMBERED = 4096
+
+Waiter = tuple[Parcel, "asyncio.Future[None]"]
+
+
+class Producer:
+    """Puts tasks into queues."""
+
+    def __init__(
+        self,
+        broker_of: Callable[[str], Broker],
+        config: QueueConfig,
+        tasks: Tasks,
+        clock: Clock,
+    ) -> None:
+        self._broker_of = broker_of
+        self._config = config
+        self._tasks = tasks
+        self._clock = clock
+        self._outbox: dict[str, list[Waiter]] = {}
+        self._good_names: set[tuple[str, str]] = set()
+        self.enqueued = 0
+
+    async def enqueue(self, task: Task) -> str:
+        """Put one task in and return its id. Cancelling the caller does not stop it."""
+        parcel = self.pack(task)
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        if not self._outbox:
+            loop.call_soon(self._flush)
+        self._outbox.setdefault(task.queue, []).append((parcel, done))
+        await done
+        return parcel.id
+
+    async def enqueue_many(self, tasks: Iterable[Task]) -> list[str]:
+        """Put many in, in their order. Nothing is sent if one of them is faulty."""
+        by_queue: dict[str, list[Parcel]] = {}
+        ids: list[str] = []
+        for task in tasks:
+            parcel = self.pack(task)
+            by_queue.setdefault(task.queue, []).append(parcel)
+            ids.append(parcel.id)
+        for queue, parcels in by_queue.items():
+            broker, calls = self._broker_of(queue), list(in_calls(parcels))
+            for start in range(0, len(calls), CALLS_AT_ONCE):
+                group = calls[start : start + CALLS_AT_ONCE]
+                await asyncio.gather(*(broker.enqueue(call) for call in group))
+        self.enqueued += len(ids)
+        return ids
+
+    def pack(self, task: Task) -> Parcel:
+        """The task as the server gets it. Raises `InvalidInput` for a faulty one."""
+        self._check_name(task.name, "task")
+        self._check_name(task.queue, "queue")
+        if not isinstance(task.priority, TaskPriority):
+            raise InvalidInput(
+                f"The task {task.name!r} has the priority {task.priority!r}.",
+                "",
+                "Use TaskPriority.HIGH, NORMAL or LOW.",
+            )
+        if task.id is not None:
+            check_name(task.id, "task id")
+        check_times(task)
+        now = self._clock.now()
+        expires_at = None if task.expires_s is None else now + task.expires_s
+        header = Header(
+            task.name, task.timeout_s, task.attempts, expires_at, task.keep_result_s,
+            task.is_call,
+        )  # fmt: skip
+        envelope = seal(header, task.payload, self._config.payload_max_bytes)
+        return Parcel(
+            task.id or new_task_id(now), task.priority.lane, task.delay_s, envelope
+        )
+
+    def _check_name(self, name: str, what: str) -> None:
+        if (what, name) in self._good_names:
+            return
+        check_name(name, what)
+        if len(self._good_names) >= MOST_NAMES_REMEMBERED:
+            self._good_names.clear()
+        self._good_names.add((what, name))
+
+    def _flush(self) -> None:
+        outbox, self._outbox = self._outbox, {}
+        for queue, waiters in outbox.items():
+            for start in range(0, len(waiters), MOST_IN_A_CALL):
+                part = waiters[start : start + MOST_IN_A_CALL]
+                self._tasks.spawn(self._send(queue, part), "enqueue")
+
+    async def _send(self, queue: str, waiters: list[Waiter]) -> None:
+        waiting = iter(waiters)
+        try:
+            broker = self._broker_of(queue)
+            for call in in_calls([parcel for parcel, _ in waiters]):
+                await broker.enqueue(call)
+                self.enqueued += len(call)
+                for _ in call:
+                    _, done = next(waiting)
+                    if not done.done():
+                        done.set_result(None)
+        except QuorateError as error:
+            for parcel, done in waiting:
+                if not done.done():
+                    done.set_exception(_named(error, parcel.id))
+        except asyncio.CancelledError:
+            for _, done in waiting:
+                done.cancel()
+            raise
+
+
+def in_calls(parcels: list[Parcel]) -> Iterator[list[Parcel]]:
+    """`parcels` in portions that one call may carry."""
+    call: list[Parcel] = []
+    size = 0
+    for parcel in parcels:
+        size += len(parcel.envelope)
+        if call and (len(call) >= MOST_IN_A_CALL or size > MOST_BYTES_IN_A_CALL):
+            yield call
+            call, size = [], len(parcel.envelope)
+        call.append(parcel)
+    if call:
+        yield call
+
+
+def check_times(task: Task) -> None:
+    """Refuse times that make no sense."""
+    faults = []
+    if not 0 <= task.delay_s <= LONGEST_DELAY_S:
+        faults.append(f"delay_s = {task.delay_s}")
+    for name in ("timeout_s", "expires_s"):
+        value = getattr(task, name)
+        if value is not None and not 0 < value < math.inf:
+            faults.append(f"{name} = {value}")
+    keep_s = task.keep_result_s
+    if keep_s is not None and not 0 <= keep_s < LONGEST_DELAY_S:
+        faults.append(f"keep_result_s = {keep_s}")
+    if task.attempts is not None and task.attempts < 1:
+        faults.append(f"attempts = {task.attempts}")
+    if faults:
+        raise InvalidInput(
+            f"The task {task.name!r} cannot be enqueued.",
+            "; ".join(faults),
+            "Delays and limits are seconds: not negative, finite, at most ten years; "
+            "attempts are counted from 1.",
+        )
+
+
+def _named(error: QuorateError, task_id: str) -> QuorateError:
+    """The error for one of several callers, with the id that makes it repeatable."""
+    if not isinstance(error, OutcomeUnknown):
+        return type(error)(error.what, error.why, error.fix)
+    return OutcomeUnknown(
+        f"The task {task_id} may or may not have been enqueued.",
+        error.what,
+        f"Enqueue it again with task_id={task_id!r}: it will not run twice for that.",
+    )

@@ -1,0 +1,110 @@
+"""All queues of one Redis server, and the tidying up after dead sessions in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quorate.core.events import Emit
+from quorate.queue.events import TaskDied, TasksTakenBack
+from quorate.queue.model import DeadReason, QueueConfig
+from quorate.queue.ports import (
+    Broker,
+    Claims,
+    DeadLetters,
+    QueueAdmin,
+    Results,
+    TakenBack,
+)
+from quorate.wire.redis import Wire
+
+from .admin import RedisQueueAdmin
+from .broker import RedisBroker
+from .dead_letters import RedisDeadLetters
+from .keys import QueueKeys, channels, queues_of_key, with_claims_key
+from .mailbox import Mailbox
+from .results import RedisResults
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One queue, from every side."""
+
+    queue: str
+    tag: str
+    broker: Broker
+    claims: Claims
+    results: Results
+    dead_letters: DeadLetters
+    admin: QueueAdmin
+
+
+class RedisQueues:
+    """The queues of one server, opened when first needed."""
+
+    def __init__(self, wire: Wire, config: QueueConfig, emit: Emit) -> None:
+        self._wire = wire
+        self._config = config
+        self._emit = emit
+        self._places: dict[str, Place] = {}
+
+    def place(self, queue: str) -> Place:
+        """The queue of this name."""
+        found = self._places.get(queue)
+        if found is None:
+            calls, keys = self._wire.calls, QueueKeys(self._wire.keys, queue)
+            broker = RedisBroker(calls, keys, self._config)
+            found = self._places[queue] = Place(
+                queue=queue,
+                tag=keys.tag,
+                broker=broker,
+                claims=broker,
+                results=RedisResults(calls, keys),
+                dead_letters=RedisDeadLetters(calls, keys),
+                admin=RedisQueueAdmin(calls, keys),
+            )
+        return found
+
+    def mailbox(self, tag: str, session_id: str) -> Mailbox:
+        """Where this process hears of its tasks."""
+        return Mailbox(self._wire.inbox, f"{channels(tag)}{session_id}")
+
+    def index_key(self, tag: str) -> str:
+        """The sessions with claims in any queue of `tag`."""
+        return with_claims_key(tag)
+
+    async def clean(self, tag: str, session: str) -> None:
+        """Put back what a dead session has claimed in this tag. May be repeated."""
+        key = queues_of_key(tag, session)
+        names = await self._wire.calls.command("SMEMBERS", key)
+        for name in sorted(names):
+            await self._take_back(name.decode(), session)
+        if not names:
+            await self._wire.calls.command("SREM", with_claims_key(tag), session)
+
+    async def _take_back(self, queue: str, session: str) -> None:
+        claims = self.place(queue).claims
+        tasks = crashed = 0
+        taken = TakenBack(tasks=0, crashed=0, dead=(), left=1)
+        while taken.left:
+            taken = await claims.take_back(session)
+            tasks += taken.tasks
+            crashed += taken.crashed
+            for task_id in taken.dead:
+                self._emit(_poisoned(queue, task_id, self._config.crash_budget))
+        if tasks:
+            self._emit(
+                TasksTakenBack(
+                    queue=queue, session=session, tasks=tasks, crashed=crashed
+                )
+            )
+
+
+def _poisoned(queue: str, task_id: str, crashes: int) -> TaskDied:
+    return TaskDied(
+        queue=queue,
+        task="",
+        task_id=task_id,
+        reason=DeadReason.POISON.value,
+        error=f"{crashes} workers died while they ran it.",
+        attempt=crashes,
+    )

@@ -1,0 +1,92 @@
+-- Take tasks lane by lane; what one lane lacks goes to the others. `open` is the number
+-- of lanes that are served. Returns the ids, their lanes, whether all had too little, and
+-- how many more could be taken of any lane but the first.
+local function take(base, counts, total, others, open)
+  local ids, lanes, empty = {}, {}, {}
+  local carry = 0
+  for _ = 1, 2 do
+    for lane = 0, 2 do
+      local want = counts[lane + 1] + carry
+      if lane < open and not empty[lane] then
+        local most = lane == 0 and total or math.min(total, others)
+        local ask = math.min(want, most)
+        local got = {}
+        if ask > 0 then
+          got = redis.call('LPOP', base .. 'r' .. lane, ask) or {}
+          empty[lane] = #got < ask
+        end
+        for _, id in ipairs(got) do
+          ids[#ids + 1] = id
+          lanes[#lanes + 1] = lane
+        end
+        total = total - #got
+        if lane > 0 then
+          others = others - #got
+        end
+        want = want - #got
+      end
+      carry = want
+      counts[lane + 1] = 0
+    end
+    if carry <= 0 or total <= 0 then
+      break
+    end
+  end
+  return ids, lanes, carry > 0 and total > 0, others
+end
+-- Five words for each claim: id, token, lane, record, envelope. A record is
+-- failures|bounces|crashes; a task with crashes has not begun before its worker says so.
+-- An id whose envelope is gone was cancelled in its lane and is dropped here.
+local function claim(base, session, ids, lanes, token)
+  local claims, owners, mine, gone = {}, {}, {}, {}
+  if #ids == 0 then
+    return claims, mine
+  end
+  local envelopes = redis.call('HMGET', base .. 'job', unpack(ids))
+  local records = redis.call('HMGET', base .. 'att', unpack(ids))
+  for n, id in ipairs(ids) do
+    if envelopes[n] then
+      local record = records[n] or ''
+      local begun = '1'
+      if record ~= '' and string.sub(record, -2) ~= '|0' then
+        begun = '0'
+      end
+      local number = string.format('%.0f', token + #mine)
+      mine[#mine + 1] = id
+      owners[#owners + 1] = id
+      owners[#owners + 1] = session .. '|' .. number .. '|' .. lanes[n] .. '|' .. begun
+      local at = #claims
+      claims[at + 1], claims[at + 2], claims[at + 3] = id, number, lanes[n]
+      claims[at + 4], claims[at + 5] = record, envelopes[n]
+    elseif records[n] then
+      gone[#gone + 1] = id
+    end
+  end
+  if #gone > 0 then
+    redis.call('HDEL', base .. 'att', unpack(gone))
+  end
+  if #mine > 0 then
+    redis.call('HSET', base .. 'own', unpack(owners))
+    redis.call('SADD', base .. 'mine:' .. session, unpack(mine))
+  end
+  return claims, mine
+end
+-- The same claims once more, as far as they are still ours.
+local function claim_again(base, session, ids)
+  local claims = {}
+  if #ids == 0 then
+    return claims
+  end
+  local owners = redis.call('HMGET', base .. 'own', unpack(ids))
+  local envelopes = redis.call('HMGET', base .. 'job', unpack(ids))
+  local records = redis.call('HMGET', base .. 'att', unpack(ids))
+  for n, id in ipairs(ids) do
+    local owner, number, lane = string.match(owners[n] or '', '^(.*)|(%d+)|(%d)|%d$')
+    if owner == session and envelopes[n] then
+      local at = #claims
+      claims[at + 1], claims[at + 2], claims[at + 3] = id, number, tonumber(lane)
+      claims[at + 4], claims[at + 5] = records[n] or '', envelopes[n]
+    end
+  end
+  return claims
+end

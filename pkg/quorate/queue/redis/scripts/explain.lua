@@ -1,0 +1,27 @@
+-- explain: what is known of one task, and what may keep it from running.
+-- idempotent
+-- KEYS  1 the queue's keys (prefix)
+-- ARGV  1 id
+-- returns {envelope or empty, owner or empty, record or empty, progress or empty, lane or
+--          -1, tasks before it in its lane or -1, ms until it is due or -1, note of its
+--          death or empty, shed level, paused, result's letter or empty}
+-- clock: server
+-- include server_time
+local base, id = KEYS[1], ARGV[1]
+local lane, before, due = -1, -1, -1
+for candidate = 0, 2 do
+  local score = redis.call('ZSCORE', base .. 'due', candidate .. ':' .. id)
+  local place = redis.call('LPOS', base .. 'r' .. candidate, id)
+  if score then
+    lane, due = candidate, math.max(0, tonumber(score) - now)
+  elseif place then
+    lane, before = candidate, place
+  end
+end
+local cfg = redis.call('HMGET', base .. 'cfg', 'shed', 'paused')
+return {redis.call('HGET', base .. 'job', id) or '',
+  redis.call('HGET', base .. 'own', id) or '',
+  redis.call('HGET', base .. 'att', id) or '',
+  redis.call('HGET', base .. 'prog', id) or '', lane, before, due,
+  redis.call('HGET', base .. 'err', id) or '', tonumber(cfg[1] or 0), cfg[2] and 1 or 0,
+  string.sub(redis.call('HGET', base .. 'res', id) or '', 1, 1)}

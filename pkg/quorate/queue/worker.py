@@ -1,0 +1,155 @@
+"""The worker in a process: one consumer for each of its queues.
+
+The same object works in the process that made it (`in_process=True`) and in a child of
+the supervisor. Its claims hang on the session of its process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from quorate.core.clock import Clock
+from quorate.core.errors import OutcomeUnknown, StoreUnavailable
+from quorate.core.events import Emit
+from quorate.core.lifecycle import Tasks
+from quorate.lease.session import Session
+
+from .consumer import Consumer
+from .counts import WorkerTally, added_up
+from .desk import Desk
+from .handlers import Handlers
+from .redis.mailbox import Mailbox
+from .roll_caller import RollCaller
+from .running import Stop
+from .tally import Tally
+
+BEAT_S = 0.02
+CLEAN_UP_S = 5.0
+"""Cancelled tasks have so long to tidy up, and what is left to be settled."""
+
+
+class Worker:
+    """Works on tasks until it is stopped."""
+
+    def __init__(
+        self,
+        session: Session,
+        mailbox: Mailbox,
+        handlers: Handlers,
+        emit: Emit,
+        clock: Clock,
+    ) -> None:
+        self._session = session
+        self._mailbox = mailbox
+        self._handlers = handlers
+        self._clock = clock
+        self._tasks = Tasks(emit, clock)
+        self._consumers: dict[str, Consumer] = {}
+        self._desks: list[Desk] = []
+        self._leave_session: Callable[[], None] | None = None
+        self._is_hurried = False
+        self._before = WorkerTally()
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        return tuple(self._consumers)
+
+    @property
+    def channel(self) -> str:
+        """Where this process hears messages."""
+        return self._mailbox.channel
+
+    @property
+    def is_working(self) -> bool:
+        return bool(self._consumers)
+
+    async def start(self, desks: list[Desk]) -> None:
+        """Begin to claim from these queues."""
+        self._mailbox.on_work = self._work_came
+        self._mailbox.on_cancel = self._cancelled
+        self._leave_session = self._session.on_lost(self._lost)
+        await self._mailbox.open()
+        for desk in desks:
+            consumer = Consumer(desk, self._handlers, self._tasks)
+            self._consumers[desk.queue] = consumer
+            self._desks.append(desk)
+            self._tasks.employ(RollCaller(desk, consumer, self._handlers))
+            consumer.start()
+
+    async def stop(self, grace_s: float) -> None:
+        """Claim no more, let running tasks end within `grace_s`, give back the rest."""
+        consumers = tuple(self._consumers.values())
+        for consumer in consumers:
+            consumer.drain()
+        if not await self._quiet(grace_s):
+            for consumer in consumers:
+                consumer.running.stop_all(Stop.RELEASE)
+            await self._quiet(CLEAN_UP_S)
+        await self._tasks.close()
+        for consumer in consumers:
+            consumer.running.close()
+        if self._leave_session is not None:
+            self._leave_session()
+            self._leave_session = None
+        await self._leave()
+        self._before = replace(self.tally(), running=0)
+        self._is_hurried = False
+        self._consumers.clear()
+        self._desks.clear()
+
+    def hurry(self) -> None:
+        """While it stops: wait no longer for running tasks."""
+        self._is_hurried = True
+
+    def look_again(self) -> None:
+        """Messages may have been missed."""
+        for consumer in self._consumers.values():
+            consumer.look_again()
+
+    def tally(self) -> WorkerTally:
+        """Counts over all queues since this process began."""
+        tallies = [consumer.tally for consumer in self._consumers.values()]
+        running = sum(len(each.running) for each in self._consumers.values())
+
+        def total(name: str) -> int:
+            return sum(getattr(tally, name) for tally in tallies)
+
+        counts = {f"{name}_total": total(name) for name in Tally.__slots__}
+        return added_up((self._before, WorkerTally(**counts, running=running)))
+
+    def _work_came(self, queue: str) -> None:
+        consumer = self._consumers.get(queue)
+        if consumer is not None:
+            consumer.ring()
+
+    def _cancelled(self, task_id: str) -> None:
+        for consumer in self._consumers.values():
+            consumer.running.stop(task_id, Stop.CANCEL)
+
+    def _lost(self, tag: str, session: str) -> None:
+        for desk in self._desks:
+            if desk.tag == tag:
+                self._consumers[desk.queue].lost(session)
+
+    async def _quiet(self, within_s: float) -> bool:
+        """Wait until nothing is claimed any more; False if that takes too long."""
+        ends_at = self._clock.monotonic() + within_s
+        while any(consumer.is_busy for consumer in self._consumers.values()):
+            if self._clock.monotonic() >= ends_at:
+                return False
+            if self._is_hurried and within_s > CLEAN_UP_S:
+                return False
+            await self._clock.sleep(BEAT_S)
+        return True
+
+    async def _leave(self) -> None:
+        for desk in self._desks:
+            name = self._session.name_in(desk.tag)
+            if name is None:
+                continue
+            try:
+                await desk.claims.leave(name)
+            except (StoreUnavailable, OutcomeUnknown):
+                # The sweeper of another process will see that there is nothing left.
+                return

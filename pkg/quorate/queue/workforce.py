@@ -1,0 +1,183 @@
+"""Who works on the tasks: this process itself, or children under a supervisor."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from quorate.backend import Backend
+from quorate.core.codec import Json
+from quorate.core.errors import InvalidInput, MissingCapability, QuorateError
+from quorate.core.events import Emit
+from quorate.wire.sessions import RedisSessions
+
+from .counts import WorkerTally, added_up
+from .declared import all_declared
+from .desk import Desk
+from .handlers import Handlers
+from .model import QueueConfig
+from .orders import Orders, order_of
+from .redis.mailbox import Mailbox
+from .redis.queues import RedisQueues
+from .references import main_module
+from .supervisor import Patience, Supervisor, Tools
+from .worker import Worker
+
+MOST_WORKERS = 1024
+
+Outfit = Callable[[], Json]
+"""What a child must know to open the node around its worker; None opens none."""
+
+
+class Workforce:
+    """Starts and stops those who work. At most one kind at a time."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        queues: RedisQueues,
+        mailbox: Mailbox,
+        handlers: Handlers,
+        config: QueueConfig,
+        emit: Emit,
+    ) -> None:
+        self._backend = backend
+        self._config = config
+        self._emit = emit
+        self._queues = queues
+        self._handlers = handlers
+        self._worker = Worker(backend.session, mailbox, handlers, emit, backend.clock)
+        self._supervisor: Supervisor | None = None
+        self._before = WorkerTally()
+        self.outfit: Outfit = lambda: None
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The worker processes that run now."""
+        return self._supervisor.pids if self._supervisor is not None else ()
+
+    def tally(self) -> WorkerTally:
+        """Counts over all who work or have worked here."""
+        tallies = [self._before, self._worker.tally()]
+        if self._supervisor is not None:
+            tallies.append(self._supervisor.tally())
+        return added_up(tallies)
+
+    def look_again(self) -> None:
+        self._worker.look_again()
+
+    def hurry(self) -> None:
+        """While this process's own worker stops: wait no longer."""
+        self._worker.hurry()
+
+    def queues_served(self) -> tuple[str, ...]:
+        """The configured queues, and those that declared tasks name."""
+        names = dict.fromkeys(self._config.queues)
+        names.update(dict.fromkeys(each.template.queue for each in all_declared()))
+        return tuple(names)
+
+    async def start_here(self) -> None:
+        """Work in this process, in its event loop."""
+        self._refuse_twice()
+        self._take_declared()
+        served = self.queues_served()
+        await self._worker.start([self._desk(queue, len(served)) for queue in served])
+
+    async def start_children(self, count: int, prepare: tuple[str, ...] = ()) -> None:
+        """Work in `count` processes. Everything is checked before one is started."""
+        self._refuse_twice()
+        if isinstance(count, bool) or not 1 <= count <= MOST_WORKERS:
+            raise InvalidInput(
+                f"{count!r} workers cannot be started.",
+                "",
+                f"Give a number from 1 to {MOST_WORKERS}.",
+            )
+        self._take_declared()
+        backend, config = self._backend, self._config
+        if backend.wire.scheme == "memory":
+            raise MissingCapability(
+                "memory:// has no worker processes: it lives inside this process.",
+                "",
+                "Use start_workers(in_process=True), or embedded:// instead.",
+            )
+        orders = self._orders(prepare)
+        patience = Patience(
+            config.grace_s, config.stall_warned_at_s, config.max_stall_s
+        )
+        tools = Tools(self._emit, backend.clock, backend.chance)
+        self._supervisor = Supervisor(orders.line(), patience, self._bury, tools)
+        try:
+            await self._supervisor.start(count)
+        except BaseException:
+            self._supervisor = None
+            raise
+
+    async def stop(self) -> None:
+        """Let everybody drain and end. Twice is harmless."""
+        if self._supervisor is not None:
+            supervisor = self._supervisor
+            await supervisor.stop()
+            self._before = added_up((self._before, supervisor.tally()))
+            self._supervisor = None
+        if self._worker.is_working:
+            await self._worker.stop(self._config.grace_s)
+
+    def _desk(self, queue: str, peers: int) -> Desk:
+        backend, place = self._backend, self._queues.place(queue)
+        return Desk(
+            queue=queue,
+            tag=place.tag,
+            channel=self._worker.channel,
+            config=self._config,
+            broker=place.broker,
+            claims=place.claims,
+            session=backend.session,
+            emit=self._emit,
+            clock=backend.clock,
+            chance=backend.chance,
+            peers=peers,
+        )
+
+    def _orders(self, prepare: tuple[str, ...]) -> Orders:
+        backend = self._backend
+        found = (self._handlers.find(name) for name in self._handlers.names)
+        return Orders(
+            url=backend.wire.address.shared,
+            namespace=backend.wire.keys.namespace,
+            terms=backend.session.terms,
+            config=self._config,
+            handlers=tuple(order_of(handler) for handler in found if handler),
+            main=main_module(),
+            path=tuple(entry for entry in sys.path if entry),
+            prepare=prepare,
+            outfit=self.outfit(),
+        )
+
+    def _take_declared(self) -> None:
+        for declared in all_declared():
+            self._handlers.add(
+                declared.template.name,
+                declared.run,
+                timeout_s=declared.template.timeout_s,
+                retry=declared.retry,
+            )
+
+    def _refuse_twice(self) -> None:
+        if self._supervisor is not None or self._worker.is_working:
+            raise InvalidInput(
+                "The workers have been started already.",
+                "",
+                "Stop them first: await stop_workers().",
+            )
+
+    async def _bury(self, tag: str, session: str) -> None:
+        """A child is gone: end its session and put its tasks back at once."""
+        try:
+            await RedisSessions(self._backend.wire.calls).end(tag, session)
+            await self._queues.clean(tag, session)
+        except QuorateError:
+            # The store is away as well: the session ends by itself, and the sweeper
+            # of any process finds it.
+            self._backend.sweeper.look_in(tag, self._backend.session.terms.ttl_s)
+            return
+        self._backend.sweeper.look_in(tag, 0.0)
