@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -57,6 +58,7 @@ async def run(
             "CONSULTATIONS_LEDGER": str(folder / "ledger.db"),
             "PYTHONPATH": str(HERE.parent),
         }
+        os.environ.update(environment)  # worker processes inherit it
         picture = Picture(total=len(requests), malformed=len(malformed))
         async with (
             quorate.connect(url, settings=SETTINGS) as node,

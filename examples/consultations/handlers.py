@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 import time
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 import quorate
-from quorate.cache import Cache
+from quorate.cache.cache import Cache
 from quorate.core.errors import NobodyHome, StaleTokenError
 from quorate.locks import LockType
 from quorate.queue import TaskContext
@@ -31,15 +30,22 @@ PROFILE_TTL_S = 60.0
 
 
 class Clinic:
-    """What the handlers of one worker process share."""
+    """What the handlers of one worker process share. The node keeps it."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.profiles: Cache[dict[str, Any]] = Cache(1000, PROFILE_TTL_S)
         self.balancer: LoadBalancer = quorate.this_node().registry.balancer(SERVICE)
-        self.http = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
-        )
+        self.http: aiohttp.ClientSession
+
+    async def start(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
+        self.http = aiohttp.ClientSession(timeout=timeout)
+        await quorate.this_node().registry.discover(SERVICE)
+
+    async def stop(self) -> None:
+        await self.profiles.close()
+        await self.http.close()
 
     async def profile(self, user_id: str) -> dict[str, Any]:
         """The patient's history, through any instance that answers."""
@@ -65,17 +71,21 @@ class Clinic:
         raise NobodyHome(f"No instance of {SERVICE} answered.")
 
 
-@cache
-def clinic() -> Clinic:
-    """One for each worker process, made when first needed."""
-    return Clinic(Ledger(Path(os.environ["CONSULTATIONS_LEDGER"])))
+_clinics: list[Clinic] = []
+
+
+async def open_clinic() -> None:
+    """Each worker process calls this before its first task."""
+    clinic = Clinic(Ledger(Path(os.environ["CONSULTATIONS_LEDGER"])))
+    await quorate.this_node().keep(clinic)
+    _clinics.append(clinic)
 
 
 async def process_medical_request(
     payload: dict[str, Any], context: TaskContext
 ) -> dict[str, str]:
     """Answer one request and write the result under the patient's lock."""
-    here, worker = clinic(), str(os.getpid())
+    here, worker = _clinics[-1], str(os.getpid())
     request_id, user_id = payload["id"], payload["user_id"]
     outcome = "failed"
     locks = quorate.this_node().locks

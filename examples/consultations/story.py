@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Protocol
 
 import quorate
+from quorate.config.events import ConfigChanged
 from quorate.core.events import Event
 from quorate.health import HealthCheckConfig
 from quorate.health.events import HealthChanged
 from quorate.queue import TaskPriority
-from quorate.reactions.events import DegradedModeEntered, DegradedModeLeft
 from quorate.registry.events import InstanceGone
 
 from . import handlers
@@ -30,6 +30,7 @@ from .report import Marks
 from .service import SERVICE
 from .view import Lines, Picture
 
+DEGRADED_MODE = "service.degraded_mode"
 TASK = "process_medical_request"
 INSTANCES = ("clinic-1", "clinic-2", "clinic-3")
 VICTIM = "clinic-2"
@@ -103,7 +104,10 @@ class Story:
         await self.node.queue.register_task_handler(
             TASK, handlers.process_medical_request
         )
-        await self.node.queue.start_workers(worker_count=self.plan.workers)
+        await self.node.queue.start_workers(
+            worker_count=self.plan.workers,
+            prepare=("examples.consultations.handlers:open_clinic",),
+        )
         await self.node.registry.wait_for(
             SERVICE, lambda snapshot: len(snapshot.instances) == 3, within_s=STEP_S
         )
@@ -156,12 +160,12 @@ class Story:
                 marks.death_noticed = now
             case HealthChanged(new="unhealthy") if marks.stopped:
                 marks.sickness_noticed = marks.sickness_noticed or now
-            case DegradedModeEntered(cause=cause):
-                self.picture.degraded, self.picture.cause = True, cause
-                marks.degraded = now
-            case DegradedModeLeft(cause=cause):
-                self.picture.degraded, self.picture.cause = False, cause
-                marks.recovered = now
+            case ConfigChanged(keys=keys) if DEGRADED_MODE in keys:
+                self.picture.degraded = self.node.config.get(DEGRADED_MODE)
+                if self.picture.degraded:
+                    marks.degraded = now
+                elif marks.degraded:
+                    marks.recovered = now
         self.changed.set()
         style = {"warning": "yellow", "error": "red"}.get(type(event).level, "")
         self._note(event.name, style, **event.facts())
@@ -201,8 +205,10 @@ class Story:
             }
             for priority in TaskPriority
         }
+        for commit in await self.node.config.history(DEGRADED_MODE, limit=1):
+            picture.cause = f"{commit.comment} (revision {commit.revision})"
         picture.locks = [
-            (line.name, line.holder, line.waiting)
+            (line.name, ", ".join(line.holders), line.waiting)
             for line in await self.node.locks.ls()
         ]
 
@@ -232,7 +238,7 @@ class Story:
         shown = " ".join(f"{name}={_short(value)}" for name, value in facts.items())
         self.picture.note(f"{what}  {shown}".rstrip(), style)
         if self.lines is not None:
-            self.lines.write(what, **facts)
+            self.lines.write(what, facts)
 
 
 def _short(value: object) -> str:

@@ -143,10 +143,10 @@ class Lines:
         self._stream = stream or sys.stdout
         self._started = time.monotonic()
 
-    def write(self, message: str, **facts: object) -> None:
+    def write(self, message: str, facts: Mapping[str, object]) -> None:
         at = round(time.monotonic() - self._started, 3)
         if self._as_json:
-            line = json.dumps({"at_s": at, "message": message, **facts}, default=str)
+            line = json.dumps({**facts, "at_s": at, "message": message}, default=str)
         else:
             shown = " ".join(f"{name}={value}" for name, value in facts.items())
             line = f"{at:8.3f}  {message}  {shown}".rstrip()

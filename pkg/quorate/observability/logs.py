@@ -18,6 +18,9 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 from quorate.core.events import Event
 from quorate.core.secret import Secret
 
+RESERVED = frozenset({"event", "level", "message", "service", "timestamp"})
+"""What a line says itself. A fact of that name is written as `fact_<name>`."""
+
 Level = Literal["debug", "info", "warning", "error"]
 
 
@@ -65,8 +68,10 @@ def log_events(logger: FilteringBoundLogger) -> Callable[[Event], None]:
     """A listener that writes each event as one line at the event's own level."""
 
     def write(event: Event) -> None:
-        facts = event.facts()
-        facts.pop("level", None)
+        facts = {
+            f"fact_{name}" if name in RESERVED else name: value
+            for name, value in event.facts().items()
+        }
         getattr(logger, type(event).level)(event.name, **facts)
 
     return write

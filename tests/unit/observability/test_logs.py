@@ -38,6 +38,25 @@ def test_a_line_has_message_level_time_service_and_the_facts():
     assert line["timestamp"].endswith("Z")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckFailed(Event):
+    message: str
+    service: str
+    event: str
+
+
+def test_a_fact_does_not_take_the_place_of_what_the_line_says_itself():
+    event = CheckFailed(message="no answer", service="auth", event="x")
+
+    line = json.loads(written(LogSettings(service="shop"), event))
+
+    assert line["message"] == "check.failed"
+    assert line["service"] == "shop"
+    assert line["fact_message"] == "no answer"
+    assert line["fact_service"] == "auth"
+    assert line["fact_event"] == "x"
+
+
 def test_secrets_are_masked_wherever_they_stand():
     secret = Secret("CANARY-1")
     event = LockMislaid(lock="a", password=secret, more={"deep": [secret, (secret,)]})
