@@ -45,11 +45,11 @@ class LockDesk:
         """
         self._check_open(wish)
         owner: object = wish.owner or asyncio.current_task()
+        attempt = Attempt(wish, owner, self._parts.now())
         held = self.holdings.owned(owner, wish.name)
         if held is not None:
-            self.holdings.enter_again(held, wish)
+            self.holdings.enter_again(held, attempt)
             return held
-        attempt = Attempt(wish, owner, self._parts.now())
         tally = self.holdings.tally
         tally.waiting += 1
         try:

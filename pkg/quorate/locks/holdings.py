@@ -12,7 +12,6 @@ from .bid import Attempt, Parts
 from .events import LockDenied, LockLost
 from .lock import Hold, lost_error
 from .model import HolderFacts, LockStats, LockType
-from .wish import Wish
 
 
 @dataclass(slots=True)
@@ -71,16 +70,19 @@ class Holdings:
         self.tally.contended += attempt.contended
         self.tally.wait_s += now - attempt.started
 
-    def enter_again(self, hold: Hold, wish: Wish) -> None:
+    def enter_again(self, hold: Hold, attempt: Attempt) -> None:
         """The owner enters once more what it holds, without the server.
 
-        Raises `LockLostError` if it is lost, `DeadlockError` for a kind that excludes
-        what its own owner holds.
+        Raises `LockLostError` if it is lost, and for a kind that excludes what its own
+        owner holds `DeadlockError`, or `LockNotGranted` if it would not wait.
         """
+        wish = attempt.wish
         if hold.lost:
             raise lost_error(wish.name, hold.lost)
         again = wish.lock_type is LockType.REENTRANT and not hold.shared
         if not again and not (wish.shared and hold.shared):
+            if wish.wait_s == 0:
+                raise self.denied(attempt)
             raise DeadlockError(
                 f"The lock {wish.name!r} would wait for itself.",
                 f"Its owner holds it already ({hold.wish.lock_type.value}) and asks "

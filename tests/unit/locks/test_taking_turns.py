@@ -195,9 +195,10 @@ async def test_an_attempt_that_does_not_wait_asks_nobody_if_it_is_held_here(
 ):
     stay = await holding(manager, label="here")
 
-    with pytest.raises(LockNotGranted, match="held by here"):
-        async with manager.acquire_lock("a", wait_s=0):
-            pass
+    for owner in ("", "somebody else"):
+        with pytest.raises(LockNotGranted, match="held by here"):
+            async with manager.acquire_lock("a", wait_s=0, owner=owner):
+                pass
 
     assert line.count("acquire") == 1
     await stay.leaves()

@@ -1,0 +1,254 @@
+"""What locks cost, in requests: exact counts on real servers.
+
+A request is a command sent by a client; what a script calls inside does not count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from tests.servers import Server
+
+from quorate.backend import Backend
+from quorate.core.errors import LockNotGranted
+from quorate.lease.lease import LeaseTerms
+from quorate.locks.manager import LockManager
+from quorate.locks.model import LockConfig, LockType
+
+SCRIPTS = ("evalsha", "eval")
+
+
+class Process:
+    """A backend with a session of its own, and its locks, all warmed up."""
+
+    def __init__(self, backend: Backend, locks: LockManager) -> None:
+        self.backend = backend
+        self.locks = locks
+
+    @property
+    def requests(self) -> int:
+        return self.backend.wire.calls.stats().requests
+
+    @property
+    def writes(self) -> int:
+        return self.backend.wire.calls.stats().writes
+
+
+NewProcess = Callable[[], Awaitable[Process]]
+
+
+@pytest.fixture
+async def process(server: Server, namespace: str) -> AsyncIterator[NewProcess]:
+    open_: list[Process] = []
+
+    async def new() -> Process:
+        backend = Backend(server.url, namespace=namespace)
+        await backend.start()
+        locks = LockManager.over(backend.wire, backend.session)
+        await locks.start()
+        open_.append(Process(backend, locks))
+        async with locks.acquire_lock("warm-up", lock_type=LockType.SHARED):
+            pass
+        return open_[-1]
+
+    yield new
+    for one in open_:
+        await one.locks.stop()
+        await one.backend.stop()
+
+
+@pytest.fixture
+async def ann(process: NewProcess) -> Process:
+    return await process()
+
+
+def scripts_run(server: Server) -> int:
+    stats = server.commandstats()
+    return sum(stats.get(name, 0) for name in SCRIPTS)
+
+
+async def waiting(process: Process, name: str, tasks: int) -> list[asyncio.Task[int]]:
+    """Tasks that wait for a lock; each returns its token."""
+
+    async def work() -> int:
+        async with process.locks.acquire_lock(name) as grant:
+            return grant.token
+
+    before = process.locks.stats().waiting
+    started = [asyncio.ensure_future(work()) for _ in range(tasks)]
+    while process.locks.stats().waiting < before + tasks:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    await process.locks.explain(name)  # behind the ask on the same connection
+    return started
+
+
+async def test_an_uncontended_lock_is_one_request_to_take_and_one_to_give_back(
+    server, ann
+):
+    before, writes = ann.requests, ann.writes
+    server.reset_stats()
+
+    async with ann.locks.acquire_lock("a"):
+        assert ann.requests - before == 1
+        assert ann.writes - writes == 1
+        assert scripts_run(server) == 1
+
+    assert ann.requests - before == 2
+    assert ann.writes - writes == 2
+    stats = server.commandstats()
+    assert scripts_run(server) == 2
+    assert "publish" not in stats
+    assert "subscribe" not in stats
+
+
+async def test_the_first_lock_of_a_session_joins_and_subscribes_once(server, namespace):
+    async with Backend(server.url, namespace=namespace) as backend:
+        locks = LockManager.over(backend.wire, backend.session)
+        await locks.start()
+        server.reset_stats()
+        for name in "abc":
+            async with locks.acquire_lock(name):
+                pass
+
+        stats = server.commandstats()
+        assert stats["subscribe"] == 1
+        # join, and three times acquire and leave; a script that is new to the server
+        # is sent twice.
+        assert scripts_run(server) <= 7 + 3
+        await locks.stop()
+
+
+async def test_entering_again_costs_no_request(ann):
+    async with ann.locks.acquire_lock("a", LockType.REENTRANT):
+        before = ann.requests
+        async with ann.locks.acquire_lock("a", LockType.REENTRANT):
+            pass
+
+        assert ann.requests == before
+
+
+async def test_trying_a_lock_that_is_held_here_costs_no_request(ann):
+    async with ann.locks.acquire_lock("a"):
+        before = ann.requests
+
+        for owner in ("", "somebody else"):
+            with pytest.raises(LockNotGranted):
+                async with ann.locks.acquire_lock("a", wait_s=0, owner=owner):
+                    pass
+
+        assert ann.requests == before
+
+
+async def test_a_handover_is_the_one_request_that_gives_back(server, ann, process):
+    """Ten processes wait; one is granted and told, and nobody else is woken."""
+    others = [await process() for _ in range(10)]
+    async with ann.locks.acquire_lock("a"):
+        tasks = [(await waiting(other, "a", 1))[0] for other in others]
+        before = [other.requests for other in others]
+        server.reset_stats()
+
+    tokens = await asyncio.gather(*tasks)
+
+    stats = server.commandstats()
+    assert scripts_run(server) == 11
+    assert stats["publish"] == 10
+    assert [
+        other.requests - was for other, was in zip(others, before, strict=True)
+    ] == ([1] * 10)
+    assert tokens == sorted(tokens)
+
+
+async def test_waiting_costs_no_requests(server, ann, process):
+    others = [await process() for _ in range(5)]
+    async with ann.locks.acquire_lock("a"):
+        tasks = [task for other in others for task in await waiting(other, "a", 20)]
+        before = [other.requests for other in others]
+        server.reset_stats()
+
+        heard = asyncio.Event()
+        asyncio.get_running_loop().call_later(1.0, heard.set)
+        await heard.wait()
+
+        assert [other.requests for other in others] == before
+        assert scripts_run(server) == 0
+    await asyncio.gather(*tasks)
+
+
+async def test_a_thousand_tasks_of_one_process_cost_seventy_requests_at_most(
+    server, ann
+):
+    before = ann.requests
+    server.reset_stats()
+
+    async def work() -> int:
+        async with ann.locks.acquire_lock("a") as grant:
+            return grant.token
+
+    tokens = await asyncio.gather(*(work() for _ in range(1000)))
+
+    assert len(set(tokens)) == 1000
+    assert sorted(tokens) == list(tokens)
+    assert ann.requests - before <= 70
+    assert scripts_run(server) == ann.requests - before
+
+
+async def test_giving_back_and_asking_anew_leave_in_one_write(ann):
+    tasks = []
+    async with ann.locks.acquire_lock("a", timeout_s=60):
+        tasks = await waiting(ann, "a", 1)
+        before, writes = ann.requests, ann.writes
+
+    await asyncio.gather(*tasks)
+
+    assert ann.requests - before == 3
+    assert ann.writes - writes == 2
+
+
+async def test_locks_that_are_taken_at_once_leave_in_one_write(ann):
+    before, writes = ann.requests, ann.writes
+    inside = asyncio.Barrier(30)
+
+    async def work(number: int) -> None:
+        async with ann.locks.acquire_lock(f"a{number}"):
+            await inside.wait()
+
+    await asyncio.gather(*(work(number) for number in range(30)))
+
+    assert ann.requests - before == 60
+    assert ann.writes - writes == 2
+
+
+async def test_asking_who_holds_a_lock_is_one_request(ann):
+    await ann.locks.explain("a")
+    await ann.locks.ls()
+    before = ann.requests
+
+    await ann.locks.explain("a")
+    await ann.locks.ls()
+    ann.locks.holders()
+    ann.locks.stats()
+
+    assert ann.requests - before == 2
+
+
+async def test_a_hold_of_a_thousand_locks_is_renewed_by_one_request(server, namespace):
+    terms = LeaseTerms(ttl_s=1.5, renew_every_s=0.5, retry_every_s=0.1)
+    async with Backend(server.url, namespace=namespace, terms=terms) as backend:
+        locks = LockManager.over(backend.wire, backend.session, LockConfig())
+        await locks.start()
+        blocks = [locks.acquire_lock(f"a{number}") for number in range(1000)]
+        grants = await asyncio.gather(*(block.__aenter__() for block in blocks))
+        server.reset_stats()
+
+        over = asyncio.Event()
+        asyncio.get_running_loop().call_later(2.0, over.set)
+        await over.wait()
+
+        assert scripts_run(server) <= 5
+        for grant in grants:
+            grant.check()
+        for block in blocks:
+            await block.__aexit__(None, None, None)
+        await locks.stop()
