@@ -57,6 +57,11 @@ class Assembly:
         _judge(validator, self.snapshot)
         self._validators.append(validator)
 
+    @property
+    def judges(self) -> bool:
+        """Whether there are validators."""
+        return bool(self._validators)
+
     def on_swap(self, told: Callable[[], None]) -> None:
         """Call `told`, which must be quick, after every swap."""
         self._listeners.append(told)

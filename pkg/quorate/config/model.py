@@ -14,7 +14,7 @@ from enum import IntEnum
 from quorate.core.codec import Json
 from quorate.core.fence import Fence
 
-from .tree import Tree, leaves, with_value
+from .tree import Tree, grown, leaves
 
 
 class Layer(IntEnum):
@@ -146,10 +146,7 @@ class Contents:
 
     def tree(self) -> Tree:
         """The leaves as a tree."""
-        made: Tree = {}
-        for key, leaf in self.leaves.items():
-            made = with_value(made, key, leaf.value)
-        return made
+        return grown((key, leaf.value) for key, leaf in self.leaves.items())
 
     def revision_of(self, key: str) -> int:
         """The revision that last touched `key` or anything below it; 0 if none did."""

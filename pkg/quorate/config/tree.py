@@ -6,7 +6,7 @@ tree and shares what stays the same. Lists are values, not levels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from quorate.core.codec import Json
@@ -99,6 +99,18 @@ def merge(lower: Tree, upper: Tree) -> Tree:
         else:
             merged[name] = value
     return merged
+
+
+def grown(leaves: Iterable[tuple[str, Json]]) -> Tree:
+    """The tree of `leaves`, none of which lies within another."""
+    made: Tree = {}
+    for key, value in leaves:
+        at = made
+        *sections, last = key.split(".")
+        for part in sections:
+            at = at.setdefault(part, {})
+        at[last] = value
+    return made
 
 
 def leaves(tree: Mapping[str, Json], path: str = "") -> Iterator[tuple[str, Json]]:

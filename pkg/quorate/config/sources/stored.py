@@ -29,13 +29,17 @@ class StoreSource:
         self._emit = emit
         self._one_at_a_time = asyncio.Lock()
         self._fresh = False
+        self._loaded: Loaded | None = None
         self.contents = Contents()
 
     async def load(self) -> Loaded:
         """The store as of now."""
         async with self._one_at_a_time:
+            before = self.contents
             await self._follow()
-            return loaded_from(self.contents)
+            if self.contents.cursor != before.cursor or self._loaded is None:
+                self._loaded = loaded_from(self.contents)
+            return self._loaded
 
     async def watch(self, changed: Callable[[], None]) -> None:
         """Tell of published changes. Runs until cancelled."""
