@@ -42,7 +42,6 @@ class _Listener:
     name: str
     waiting: deque[Callable[[], object]] = field(default_factory=deque)
     at_work: bool = False
-    left: bool = False
     lagging: bool = False
 
 
@@ -78,7 +77,6 @@ class Callbacks(Generic[P]):
         self._listeners.append(listener)
 
         def leave() -> None:
-            listener.left = True
             listener.waiting.clear()
             if listener in self._listeners:
                 self._listeners.remove(listener)
@@ -115,7 +113,7 @@ class Callbacks(Generic[P]):
 
     async def _work(self, listener: _Listener) -> None:
         try:
-            while listener.waiting and not listener.left:
+            while listener.waiting:
                 await self._call(listener, listener.waiting.popleft())
             listener.lagging = False
         finally:

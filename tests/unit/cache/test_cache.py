@@ -197,6 +197,16 @@ async def test_what_is_deleted_is_gone(cache):
     assert await cache.get("a") is None
 
 
+async def test_clearing_forgets_everything(cache):
+    await cache.set("a", "1")
+    await cache.set("b", "2")
+
+    await cache.clear()
+
+    assert await cache.get("a") is None
+    assert cache.stats().size == 0
+
+
 async def test_the_hit_rate_is_hits_per_question(cache):
     assert cache.stats().hit_rate == 0.0
     await cache.set("a", "1")

@@ -78,6 +78,31 @@ def test_what_has_ended_goes_before_anybody_is_driven_out():
     assert store.stats().expirations == 1
 
 
+@pytest.mark.parametrize(
+    "policy", [LeastRecentlyUsed, FirstInFirstOut, SoonestToExpire]
+)
+def test_what_is_gone_already_is_not_driven_out_again(policy):
+    store = a_store(max_size=2, policy=policy())
+    store.put("discarded", 1, 0.0, 50.0)
+    store.discard("discarded")
+    store.put("ended", 1, 0.0, 1.0)
+
+    for number in range(5):
+        store.put(str(number), number, 2.0, 50.0)
+
+    assert len(store) == 2
+    assert store.stats().evictions == 3
+
+
+def test_what_does_not_age_any_more_is_not_swept():
+    store = a_store()
+    store.put("a", 1, 0.0, 1.0)
+    store.put("a", 2, 0.0, None)
+
+    assert store.sweep(99.0) == 0
+    assert value_of(store, "a", 99.0) == 2
+
+
 def test_a_sweep_drops_a_few_at_a_time():
     store = a_store(max_size=100)
     for number in range(10):

@@ -115,6 +115,7 @@ async def test_an_attempt_that_would_not_be_made_takes_nothing_from_the_budget(c
     with pytest.raises(ConnectionError):
         await retry(Flaky(9), RetryPolicy(attempts=2), budget=budget, clock=clock)
 
+    assert budget.stats().calls == 1
     assert budget.stats().retries == 1
 
 

@@ -55,6 +55,22 @@ def test_failures_within_the_startup_grace_are_forgiven():
     assert after(F, F, S, thresholds=patient).state is HEALTHY
 
 
+def test_the_grace_is_counted_from_the_start():
+    patient = Thresholds(startup_grace_s=3.0, interval_s=1.0)
+
+    verdict = after(F, F, thresholds=patient, start=100.0)
+
+    assert verdict.state is STARTING
+
+
+def test_a_longer_interval_may_be_silent_for_longer():
+    slow = Thresholds(interval_s=10.0)
+    verdict = after(S, thresholds=slow)
+
+    assert age(verdict, 31.0, slow) is verdict
+    assert age(verdict, 31.1, slow).reason == "no result for more than 30 s"
+
+
 def test_fewer_failures_than_fall_change_nothing():
     assert after(S, F, F).state is HEALTHY
     assert after(S, F, F, S, F, F).state is HEALTHY
@@ -214,6 +230,19 @@ def test_flapping_does_not_hide_that_it_is_down():
 
     assert verdict.flapping
     assert verdict.state is UNHEALTHY
+
+
+def test_successes_before_not_knowing_do_not_count_towards_rising():
+    unknown = age(after(S, W, W, S), 9.0, USUAL)
+
+    assert after(S, verdict=unknown, start=9.0).state is DEGRADED
+    assert after(S, S, verdict=unknown, start=9.0).state is HEALTHY
+
+
+def test_warnings_before_not_knowing_do_not_count_towards_degraded():
+    unknown = age(after(S, W), 9.0, USUAL)
+
+    assert after(W, verdict=unknown, start=9.0).state is HEALTHY
 
 
 def test_each_fall_while_flapping_doubles_what_it_takes_to_rise_up_to_eight():

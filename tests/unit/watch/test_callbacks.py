@@ -96,6 +96,18 @@ async def test_one_that_lags_loses_the_oldest_calls_and_one_event_says_so():
     assert callbacks.stats().dropped == 5
 
 
+async def test_one_that_caught_up_and_lags_again_is_told_of_again():
+    events = []
+    callbacks: Callbacks[[int]] = Callbacks("test", events.append)
+    callbacks.add(lambda _number: None)
+    for _ in range(2):
+        for number in range(WAITING_MAX + 1):
+            callbacks.tell(number)
+        await callbacks.settled(within_s=1.0)
+
+    assert [type(event) for event in events] == [CallbackLagged] * 2
+
+
 async def test_who_leaves_is_not_called_any_more():
     callbacks: Callbacks[[int]] = Callbacks("test")
     heard = []
@@ -108,6 +120,22 @@ async def test_who_leaves_is_not_called_any_more():
 
     assert await callbacks.settled(within_s=1.0)
     assert heard == []
+    assert callbacks.stats().callbacks == 0
+
+
+async def test_the_others_stay_when_one_leaves():
+    callbacks: Callbacks[[int]] = Callbacks("test")
+    gone, stays = [], []
+    leave = callbacks.add(gone.append)
+    callbacks.add(stays.append)
+    callbacks.tell(1)
+    await callbacks.settled(within_s=1.0)
+
+    leave()
+    callbacks.tell(2)
+
+    assert await callbacks.settled(within_s=1.0)
+    assert (gone, stays) == ([1], [1, 2])
 
 
 async def test_stopping_ends_the_call_under_way_and_forgets_those_that_wait():

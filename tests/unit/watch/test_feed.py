@@ -44,6 +44,21 @@ async def test_a_waiting_subscriber_is_woken():
             assert (await waiting).value == "v1"
 
 
+async def test_a_subscriber_that_has_read_everything_waits_again():
+    feed = Feed(Versioned("v1", 1))
+    with feed.subscribe(Overflow.EVERY, limit=1) as updates:
+        await read(updates)
+        waiting = asyncio.ensure_future(anext(updates))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        was_waiting = not waiting.done()
+
+        publish(feed, 2)
+
+        assert was_waiting
+        assert (await waiting).value == "v2"
+
+
 async def test_latest_keeps_only_the_newest_and_tells_what_was_skipped():
     feed = Feed()
     with feed.subscribe(Overflow.LATEST) as updates:
@@ -111,6 +126,7 @@ async def test_closing_the_feed_ends_the_iteration_after_what_is_waiting():
 
     assert [update.version async for update in updates] == [1, 2]
     assert feed.closed
+    assert feed.stats().subscribers == 0
     assert not feed.publish(Versioned("late", 9))
 
 
