@@ -71,8 +71,8 @@ class Sweeper:
                 self._due.setdefault(tag, now)
                 raise
         now = self._clock.monotonic()
-        due = min(self._due.values(), default=now + IDLE_S)
-        return max(0.0, due - now)
+        first_s = min((due - now for due in self._due.values()), default=IDLE_S)
+        return max(0.0, first_s)
 
     async def sweep(self, tag: str) -> int:
         """Clean up after every dead session of `tag` now. Returns how many are buried.
