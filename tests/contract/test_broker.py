@@ -26,6 +26,7 @@ from quorate.queue.model import TaskPriority, TaskState
 from quorate.queue.ports import Finished, Parcel, RollCall
 from quorate.wire.redis import Wire, open_wire
 
+WITHIN_S = 5.0
 HIGH, NORMAL, LOW = TaskPriority.HIGH, TaskPriority.NORMAL, TaskPriority.LOW
 
 
@@ -46,9 +47,9 @@ def bob(wire: Wire) -> Party:
     return Party(wire, "bob")
 
 
-async def until(holds: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not await holds():
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not await holds():  # noqa: ASYNC110 - the state of another process
             await asyncio.sleep(0.005)
 
 
@@ -142,6 +143,14 @@ async def test_a_completion_by_a_former_owner_is_refused(ann, bob):
     found = await bob.place.results.find(late.id)
     assert found.state is TaskState.RUNNING
     assert (await bob.settles(done(current))).stale == ()
+
+
+async def test_nobody_settles_the_task_of_another(ann, bob):
+    await ann.puts()
+    (lease,) = await ann.takes()
+
+    assert (await bob.settles(done(lease))).stale == (lease.id,)
+    assert (await ann.settles(done(lease))).stale == ()
 
 
 async def test_a_dead_session_settles_and_claims_nothing(ann):
