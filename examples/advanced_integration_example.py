@@ -22,6 +22,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from rich.console import Console  # noqa: E402 - the path above comes first
+from rich.live import Live  # noqa: E402
+
+import quorate  # noqa: E402
 from examples.consultations.fleet import Fleet  # noqa: E402
 from examples.consultations.intake import (  # noqa: E402
     Malformed,
@@ -31,10 +35,6 @@ from examples.consultations.intake import (  # noqa: E402
 from examples.consultations.report import Report, account, drawn  # noqa: E402
 from examples.consultations.story import Story, ledger_at  # noqa: E402
 from examples.consultations.view import Lines, Picture  # noqa: E402
-from rich.console import Console  # noqa: E402 - the path above comes first
-from rich.live import Live  # noqa: E402
-
-import quorate  # noqa: E402
 
 REQUESTS = HERE / "consultations" / "requests.jsonl"
 SETTINGS = HERE / "consultations" / "settings.yaml"
@@ -90,6 +90,7 @@ def arguments() -> argparse.Namespace:
         "--plain", action="store_true", help="plain lines, no live view"
     )
     parser.add_argument("--report", help="also write the report to this file, as JSON")
+    parser.add_argument("--picture", help="save the view at its worst moment, as SVG")
     parser.add_argument("--workers", type=int, default=2, help="worker processes")
     parser.add_argument("--rate", type=float, default=40.0, help="requests per second")
     plan = parser.parse_args()

@@ -44,6 +44,7 @@ class Plan(Protocol):
 
     workers: int
     rate: float
+    picture: str | None
 
 
 @dataclass
@@ -143,6 +144,8 @@ class Story:
             lambda: self.marks.degraded is not None, STEP_S, "degraded mode begins"
         )
         await self._until(lambda: self.picture.shed == 1, STEP_S, "low lane is shed")
+        if self.plan.picture:
+            self.picture.save(Path(self.plan.picture))
         self._phase("the patient records go on")
         self.marks.continued = time.monotonic()
         self.fleet.signal("records", signal.SIGCONT)
@@ -197,6 +200,7 @@ class Story:
         picture.instances = {**gone, **listed}
         stats = await self.node.queue.stats()
         picture.shed = stats.shed_level
+        picture.workers = self.node.queue.worker_pids
         picture.lanes = {
             priority.value: {
                 "ready": stats.ready[priority],
@@ -235,7 +239,9 @@ class Story:
         self._note(f"── {name}", "bold")
 
     def _note(self, what: str, style: str = "", **facts: object) -> None:
-        shown = " ".join(f"{name}={_short(value)}" for name, value in facts.items())
+        shown = " ".join(
+            f"{name}={_short(value)}" for name, value in facts.items() if value != ""
+        )
         self.picture.note(f"{what}  {shown}".rstrip(), style)
         if self.lines is not None:
             self.lines.write(what, facts)

@@ -6,15 +6,17 @@ event is one plain line.
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TextIO
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -44,13 +46,20 @@ class Picture:
     lanes: dict[str, dict[str, float]] = field(default_factory=dict)
     shed: int = 0
     locks: list[tuple[str, str, int]] = field(default_factory=list)
-    workers: Mapping[str, str] = field(default_factory=dict)
+    workers: Sequence[int] = ()
     log: deque[tuple[float, str, str]] = field(default_factory=lambda: deque(maxlen=12))
     started: float = field(default_factory=time.monotonic)
 
     def note(self, what: str, style: str = "") -> None:
-        """One line of the event log."""
-        self.log.append((time.monotonic() - self.started, what, style))
+        """One line of the event log; what several processes say at once, once."""
+        if what not in (line for _, line, _ in self.log):
+            self.log.append((time.monotonic() - self.started, what, style))
+
+    def save(self, path: Path) -> None:
+        """The picture as it is now, as an SVG."""
+        console = Console(record=True, width=132, file=io.StringIO())
+        console.print(self)
+        console.save_svg(str(path), title="make demo")
 
     def __rich__(self) -> RenderableType:
         top = Table.grid(expand=True)
@@ -101,7 +110,7 @@ class Picture:
                 lane,
                 f"{facts.get('ready', 0):.0f}",
                 f"{facts.get('running', 0):.0f}",
-                f"{facts.get('oldest_s', 0):.1f} s",
+                f"{facts['oldest_s']:.1f} s" if facts.get("oldest_s") else "–",
                 Text("shed", style="bold yellow") if shed else Text("", style="dim"),
             )
         return Panel(table, title="lanes", border_style="cyan")
@@ -124,7 +133,7 @@ class Picture:
             else Text("normal", style="bold green")
         )
         lines = [mode, Text(self.cause, style="dim")]
-        lines += [Text(f"{name}: {state}") for name, state in self.workers.items()]
+        lines.append(Text(f"workers {', '.join(map(str, self.workers))}", style="dim"))
         return Panel(Group(*lines), title="mode", border_style="cyan")
 
     def _events(self) -> RenderableType:
