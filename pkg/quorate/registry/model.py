@@ -208,7 +208,9 @@ def difference(before: Snapshot | None, after: Snapshot) -> Difference:
         added=tuple(i for i in after.instances if i.id not in old),
         removed=tuple(i for key, i in old.items() if key not in new),
         changed=tuple(
-            (old[i.id], i) for i in after.instances if i.id in old and old[i.id] != i
+            (was, i)
+            for i in after.instances
+            if (was := old.get(i.id)) is not None and was is not i and was != i
         ),
     )
 

@@ -8,8 +8,10 @@ shown under a further name of the epoch, so that nobody takes it for the next re
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from .model import ServiceInfo, Snapshot
 from .ports import Change
@@ -64,18 +66,9 @@ class Picture:
 
     def after_change(self, change: Change, now: float) -> Picture:
         """The picture one revision later."""
-        instances = dict(self.truth.by_id)
-        if change.info is None:
-            instances.pop(change.instance, None)
-        else:
-            instances[change.instance] = change.info
-        truth = Snapshot.of(
-            self.truth.name,
-            instances.values(),
-            epoch=self.truth.epoch,
-            revision=change.revision,
-            loaded_at=now,
-        )
+        truth = _with_change(self.truth, change, now)
+        if not self.carried:
+            return replace(self, truth=truth)
         return replace(
             self, truth=truth, carried=_without(self.carried, (change.instance,))
         )
@@ -95,6 +88,25 @@ class Picture:
         if not self.carried or now < self.carried_until:
             return self
         return replace(self, carried={}, breaks=self.breaks + 1)
+
+
+def _with_change(truth: Snapshot, change: Change, now: float) -> Snapshot:
+    """One instance replaced where it stands, without sorting the others again."""
+    at = bisect_left(truth.instances, change.instance, key=lambda info: info.id)
+    after = at + (change.instance in truth.by_id)
+    entry = () if change.info is None else (change.info,)
+    by_id = dict(truth.by_id.items())
+    by_id.pop(change.instance, None)
+    if change.info is not None:
+        by_id[change.instance] = change.info
+    return Snapshot(
+        name=truth.name,
+        epoch=truth.epoch,
+        revision=change.revision,
+        instances=(*truth.instances[:at], *entry, *truth.instances[after:]),
+        by_id=MappingProxyType(by_id),
+        loaded_at=now,
+    )
 
 
 def _without(

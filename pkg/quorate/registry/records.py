@@ -7,8 +7,6 @@ admin is `<state> <why>`, the owner is `<session> <incarnation> <revision>`.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from quorate.core.codec import decode, encode
 from quorate.core.errors import InvalidInput, QuorateError
 from quorate.verdict.model import HealthState, HealthStatus
@@ -52,10 +50,10 @@ def read_instance(
     """The instance in these texts. Raises `InvalidInput` for what is none."""
     try:
         session, incarnation, revision = own.decode().split(" ")
-        info = ServiceInfo.from_dict(decode(document, "service document"))
+        known = decode(document, "service document")
         status = read_health(health)
-        return replace(
-            info,
+        return ServiceInfo(
+            **{part: known[part] for part in _STATIC if part in known},
             health=status,
             last_check=status.timestamp or None,
             registered_at=int(incarnation) / MICROS,

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from quorate.core.clock import Chance
 from quorate.registry.model import ServiceInfo, Snapshot
 from quorate.registry.picture import Picture
 from quorate.registry.ports import Change
@@ -40,6 +41,25 @@ def test_a_change_adds_replaces_and_removes() -> None:
     shown = picture.shown
     assert [(info.id, info.version) for info in shown.instances] == [("b", "2")]
     assert (shown.epoch, shown.revision, shown.loaded_at) == ("e", 4, 7.0)
+
+
+def test_many_changes_give_what_a_snapshot_of_the_outcome_gives() -> None:
+    chance = Chance(3)
+    picture, there = Picture(a_snapshot("i5")), {"i5": an_instance("i5")}
+
+    for revision in range(2, 500):
+        name = f"i{chance.randrange(30)}"
+        info = None
+        if chance.random() < 0.6:
+            info = there[name] = an_instance(name, version=str(revision))
+        else:
+            there.pop(name, None)
+        picture = picture.after_change(Change(revision, name, info), 7.0)
+
+        expected = Snapshot.of(
+            "s", there.values(), epoch="e", revision=revision, loaded_at=7.0
+        )
+        assert picture.shown == expected
 
 
 def test_the_removal_of_somebody_unknown_is_only_a_revision() -> None:
