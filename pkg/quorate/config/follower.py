@@ -7,7 +7,7 @@ while it fails; a failure is told once, and so is its end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from quorate.core.clock import Chance, Clock
 from quorate.core.errors import QuorateError
@@ -25,8 +25,8 @@ RETRY_S = 1.0
 REST_S = 0.5
 SPREAD = 0.2
 
-Taken = Callable[[Loaded], Awaitable[None]]
-"""Told of every new content that came into force."""
+Taken = Callable[[Loaded], None]
+"""Told of every new content that came into force; quick."""
 
 
 class Follower:
@@ -52,6 +52,7 @@ class Follower:
         self._chance = chance
         self._taken = taken
         self._error = ""
+        self._one_at_a_time = asyncio.Lock()
 
     async def tick(self) -> float:
         """One look. A source that fails is looked at again sooner."""
@@ -66,7 +67,12 @@ class Follower:
         """Take in what the source holds now. Returns the keys that changed.
 
         Raises what the source raises, or `ConfigInvalid` if the whole was refused.
+        Looks follow one another, so that an older one never comes in after a newer.
         """
+        async with self._one_at_a_time:
+            return await self._follow()
+
+    async def _follow(self) -> tuple[str, ...]:
         try:
             async with asyncio.timeout(LOAD_WITHIN_S):
                 loaded = await self.source.load()
@@ -80,7 +86,7 @@ class Follower:
             raise
         self._well()
         if self._taken is not None:
-            await self._taken(loaded)
+            self._taken(loaded)
         return keys
 
     def take(self, loaded: Loaded) -> tuple[str, ...]:

@@ -59,11 +59,15 @@ class Intake:
         self._running = True
         for follower in self._followers.values():
             self._employ(follower)
+        if self._last_good is not None:
+            self._last_good.wake = self._tasks.employ(self._last_good).wake
 
     async def stop(self) -> None:
         """Follow nothing any more."""
         self._running = False
         await self._tasks.close()
+        if self._last_good is not None:
+            await self._last_good.flush()
 
     def add(self, source: Source) -> None:
         """Follow `source`."""
@@ -72,8 +76,8 @@ class Intake:
         if self._last_good is not None and source.layer in ON_THE_NETWORK:
             keeper = self._last_good
 
-            async def taken(loaded: Loaded) -> None:
-                await keeper.save(source.name, loaded)
+            def taken(loaded: Loaded) -> None:
+                keeper.keep(source.name, loaded)
 
         follower = Follower(
             source, self._assembly, self._emit, self._clock, self._chance, taken

@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from quorate.core.clock import Clock
 from quorate.core.codec import decode, encode
 from quorate.core.errors import InvalidPayload
 from quorate.core.events import Emit
+from quorate.core.lifecycle import to_the_end
 
 from .events import LastGoodFailed
 from .formats import MAX_BYTES, write_json
@@ -28,6 +30,7 @@ from .model import Loaded
 
 FORMAT = 1
 HEADER_BYTES = 1024
+REST_S = 60.0
 
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9-]+")
 
@@ -41,13 +44,21 @@ class Kept:
 
 
 class LastGood:
-    """The kept contents of one manager; `owner` keeps managers apart."""
+    """A role: keeps the contents of one manager; `owner` keeps managers apart.
+
+    Only the newest content of a source is written, and one file at a time, so that an
+    older one never takes its place.
+    """
+
+    name = "last good keeper"
 
     def __init__(self, directory: Path, owner: str, emit: Emit, clock: Clock) -> None:
         self._directory = directory
         self._owner = owner
         self._emit = emit
         self._clock = clock
+        self._unsaved: dict[str, Loaded] = {}
+        self.wake: Callable[[], None] = lambda: None
 
     def path_of(self, source: str) -> Path:
         """The file of one source."""
@@ -56,8 +67,26 @@ class LastGood:
         plain = _NOT_PLAIN.sub("-", name).strip("-")[:60]
         return self._directory / f"{plain}-{digest}.json"
 
+    def keep(self, source: str, loaded: Loaded) -> None:
+        """Keep `loaded` soon."""
+        self._unsaved[source] = loaded
+        self.wake()
+
+    async def tick(self) -> float:
+        """Write what is new."""
+        await self.flush()
+        return REST_S
+
+    async def flush(self) -> None:
+        """Write what is not written yet; a write that has begun is waited for."""
+        for source in tuple(self._unsaved):
+            loaded = self._unsaved[source]
+            await to_the_end(self.save(source, loaded), "save last good")
+            if self._unsaved.get(source) is loaded:
+                del self._unsaved[source]
+
     async def save(self, source: str, loaded: Loaded) -> None:
-        """Keep `loaded`. A disk that refuses is told of, and nothing else happens."""
+        """Write `loaded`. A disk that refuses is told of, and nothing else happens."""
         path = self.path_of(source)
         try:
             data = _packed(loaded, self._clock.now())

@@ -11,7 +11,7 @@ from quorate.config.assembly import Assembly
 from quorate.config.follower import RETRY_S, Follower, Listening
 from quorate.config.model import Layer, Loaded
 from quorate.core.errors import StoreUnavailable
-from quorate.core.lifecycle import Duty
+from quorate.core.lifecycle import Duty, Tasks
 
 
 class Source:
@@ -48,11 +48,8 @@ def taken() -> list[Loaded]:
 
 @pytest.fixture
 def follower(source, heard, clock, taken) -> Follower:
-    async def take(loaded: Loaded) -> None:
-        taken.append(loaded)
-
     assembly = Assembly({}, heard.emit)
-    return Follower(source, assembly, heard.emit, clock, random.Random(1), take)
+    return Follower(source, assembly, heard.emit, clock, random.Random(1), taken.append)
 
 
 async def test_a_look_takes_in_what_is_new_and_rests_with_some_spread(
@@ -93,3 +90,27 @@ async def test_listening_wakes_the_follower_and_survives_a_source_that_is_away(
 
 async def test_waking_a_follower_that_is_not_at_work_is_harmless(follower):
     follower.wake()
+
+
+async def test_an_older_look_never_comes_in_after_a_newer(follower, source, taken):
+    gates = [asyncio.Event(), asyncio.Event()]
+    contents = [Loaded({"a": 1}, "1"), Loaded({"a": 2}, "2")]
+    looks = iter(zip(gates, contents, strict=True))
+
+    async def load() -> Loaded:
+        gate, content = next(looks)
+        await gate.wait()
+        return content
+
+    source.load = load
+    tasks = Tasks()
+    first = tasks.spawn(follower.follow(), "first")
+    second = tasks.spawn(follower.follow(), "second")
+    await asyncio.sleep(0)
+    gates[1].set()
+    await asyncio.sleep(0)
+    gates[0].set()
+    await first
+    await second
+
+    assert [loaded.version for loaded in taken] == ["1", "2"]

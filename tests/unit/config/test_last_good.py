@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from quorate.config.events import LastGoodFailed
 from quorate.config.last_good import LastGood
 from quorate.config.model import Loaded
+from quorate.core.lifecycle import Tasks
 
 TREE = {"a": {"b": [1, "ü", None]}, "secret": "hunter2"}
 
@@ -107,3 +109,32 @@ async def test_a_half_written_file_is_never_left_behind(keeper, monkeypatch, hea
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     assert (await keeper.read("store")).loaded.version == "1"
     assert "No space" in heard.all(LastGoodFailed)[0].error
+
+
+async def test_only_the_newest_content_is_written_and_a_begun_write_is_ended(
+    keeper, monkeypatch
+):
+    written = []
+    save = keeper.save
+    gate = asyncio.Event()
+
+    async def slow(source: str, loaded: Loaded) -> None:
+        await gate.wait()
+        await save(source, loaded)
+        written.append(loaded.version)
+
+    monkeypatch.setattr(keeper, "save", slow)
+    keeper.keep("store", Loaded({"n": 1}, "1"))
+    tasks = Tasks()
+    keeper.wake = tasks.employ(keeper).wake
+    await asyncio.sleep(0)
+    for number in range(2, 100):
+        keeper.keep("store", Loaded({"n": number}, str(number)))
+
+    asyncio.get_running_loop().call_later(0.01, gate.set)
+    await tasks.close()
+    await keeper.flush()
+    await keeper.flush()
+
+    assert written == ["1", "99"]
+    assert (await keeper.read("store")).loaded.version == "99"

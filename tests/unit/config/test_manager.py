@@ -325,6 +325,18 @@ async def test_the_last_known_good_values_serve_until_the_store_is_back(
         assert second.get("a.b") == 1
 
 
+async def test_what_was_set_last_is_kept_when_the_manager_stops(store, tmp_path):
+    options = ConfigOptions(data_dir=str(tmp_path))
+    for number in range(20):
+        async with ConfigManager(store, options) as first:
+            await first.set("n", number)
+            await asyncio.sleep(0)
+        store.away = True
+        async with ConfigManager(store, options) as second:
+            assert second.get("n") == number
+        store.away = False
+
+
 async def test_a_file_and_the_one_of_its_environment_are_read_at_once(tmp_path):
     (tmp_path / "app.yaml").write_text("db: {url: a, pool: 5}\nname: ${NAME}")
     (tmp_path / "app.production.yaml").write_text("db: {url: b}")
