@@ -20,7 +20,7 @@ from quorate.config.redis import RedisConfigStore
 from quorate.core.codec import Json
 from quorate.core.errors import InvalidInput
 from quorate.core.events import Announcer, Emit, Event
-from quorate.core.lifecycle import Household
+from quorate.core.lifecycle import Household, Member
 from quorate.core.shape import tree_of
 from quorate.fitting import (
     degraded_terms,
@@ -131,6 +131,10 @@ class Node:
     def listen(self, listener: Emit) -> Callable[[], None]:
         """Hear every event of this node. Returns the function that ends it."""
         return self._events.listen(listener)
+
+    async def keep(self, member: Member) -> None:
+        """Start something of your own, to be stopped first when the node stops."""
+        await self._household.start(member)
 
     def backend(self, url: str) -> Backend:
         """The open backend of `url`, for who builds on it."""
