@@ -21,7 +21,7 @@ class ConfigOptions:
     """
 
     environment: str = "development"
-    environ: Mapping[str, str] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     prefix: str = "QUORATE_"
     short_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     kinds: Mapping[str, type] = field(default_factory=dict)

@@ -23,6 +23,7 @@ def test_options_follow_from_the_settings_and_the_variables():
     assert options.kinds["metrics.enabled"] is bool
     assert "logging.level" not in options.kinds
     assert options.short_names["MESSAGE_WORKERS"] == ("messaging.workers.count",)
+    assert "production" not in repr(options).replace("environment='production'", "")
 
 
 async def test_a_wrong_url_is_refused_before_anything_opens():
