@@ -5,7 +5,6 @@ The manager must come to exactly that value, tell of it once, and never show, or
 on, anything in between.
 """
 
-# ruff: noqa: ASYNC240 — the files are tiny, and the writers stand for other processes
 from __future__ import annotations
 
 import asyncio
