@@ -71,7 +71,7 @@ async def test_it_renews_from_a_thread_of_its_own(
     me = {threading.get_ident()}
     rows.threads.clear()
 
-    while rows.count("renew") < 3:  # noqa: ASYNC110 - another thread's count
+    while rows.count("renew") < 3:
         await asyncio.sleep(0.01)
 
     assert len(rows.threads) == 1
@@ -171,7 +171,7 @@ async def test_a_keeper_may_be_stopped_twice_before_and_after_and_start_again(
 
     await keeper.start()
     await keeper._session.join("{a}")
-    while rows.count("renew") < 1:  # noqa: ASYNC110 - another thread's count
+    while rows.count("renew") < 1:
         await asyncio.sleep(0.01)
     await keeper.stop()
 
@@ -185,7 +185,7 @@ async def test_stopping_while_a_renewal_hangs_is_prompt(
     await keeper.start()
     await keeper._session.join("{a}")
     rows.hangs = True
-    while rows.count("renew") < 1:  # noqa: ASYNC110 - another thread's count
+    while rows.count("renew") < 1:
         await asyncio.sleep(0.01)
     loop = asyncio.get_running_loop()
     begun = loop.time()
@@ -215,7 +215,7 @@ async def test_a_thread_that_hangs_is_left_to_itself(
 
     assert loop.time() - begun < 1
     let_go.set()
-    while keepers_alive():  # noqa: ASYNC110 - another thread's end
+    while keepers_alive():
         await asyncio.sleep(0.01)
 
 
@@ -253,7 +253,7 @@ async def test_an_error_nobody_foresaw_is_told_and_the_keeper_goes_on(
     await keeper._session.join("{a}")
     failed = await heard(RoleFailed)
     rows.renew = renew  # type: ignore[method-assign]
-    while rows.count("renew") < 1:  # noqa: ASYNC110 - another thread's count
+    while rows.count("renew") < 1:
         await asyncio.sleep(0.01)
 
     assert (failed.role, failed.error) == ("keeper", "TypeError: an odd answer")

@@ -240,7 +240,7 @@ async def test_a_link_that_breaks_before_the_turn_of_its_callers_is_told(
     """Between the end of the dial and the callers' turn the connection is lost."""
     calls = make_calls()
     asking = [asyncio.create_task(calls.command("ECHO", str(n))) for n in range(3)]
-    while not calls.is_connected:  # noqa: ASYNC110 - to the very turn
+    while not calls.is_connected:
         await asyncio.sleep(0)
 
     calls._part("the server hung up")
