@@ -8,7 +8,9 @@ Each capability can also be used alone: `quorate.locks`, `quorate.registry`,
 `quorate.health`, `quorate.queue`, `quorate.config`.
 """
 
-from quorate.config import ConfigFormat, ConfigManager, get_config_manager
+from quorate.config.door import get_config_manager
+from quorate.config.formats import ConfigFormat
+from quorate.config.manager import ConfigManager
 from quorate.core.errors import (
     ConfigConflict,
     ConfigError,
@@ -39,27 +41,21 @@ from quorate.core.errors import (
     UnknownTask,
 )
 from quorate.core.events import Event
-from quorate.health import (
-    HealthCheckConfig,
-    HealthCheckManager,
-    get_health_check_manager,
-)
-from quorate.locks import LockConfig, LockManager, LockType, get_lock_manager
+from quorate.health.manager import HealthCheckManager, get_health_check_manager
+from quorate.health.model import HealthCheckConfig
+from quorate.locks.manager import LockManager
+from quorate.locks.model import LockConfig, LockType
+from quorate.locks.standalone import get_lock_manager
 from quorate.node import Node, connect, this_node
-from quorate.queue import (
-    QueueManager,
-    QueueType,
-    TaskPriority,
-    async_task,
-    get_queue_manager,
-)
-from quorate.registry import (
-    LoadBalancer,
-    ServiceInfo,
-    ServiceRegistry,
-    get_service_registry,
-)
-from quorate.settings import Settings, load_settings
+from quorate.queue.declared import async_task
+from quorate.queue.door import get_queue_manager
+from quorate.queue.manager import QueueManager
+from quorate.queue.model import QueueType, TaskPriority
+from quorate.registry.balancer import LoadBalancer
+from quorate.registry.manager import ServiceRegistry, get_service_registry
+from quorate.registry.model import ServiceInfo
+from quorate.settings.load import load_settings
+from quorate.settings.tree import Settings
 
 __version__ = "0.1.0"
 

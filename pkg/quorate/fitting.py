@@ -12,7 +12,7 @@ from quorate.queue.model import LaneWeights, QueueConfig, RetryPolicy
 from quorate.reactions.rules.degraded_mode import DegradedTerms
 from quorate.registry.manager import RegistryConfig
 from quorate.resilience.backoff import exponential
-from quorate.settings import Settings
+from quorate.settings.tree import Settings
 from quorate.wire.redis import WireLimits
 
 RETRIES_A_TTL = 15

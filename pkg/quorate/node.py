@@ -38,7 +38,8 @@ from quorate.queue.manager import QueueManager
 from quorate.reaching import NodeHands
 from quorate.reactions.engine import ReactionEngine
 from quorate.registry.manager import ServiceRegistry
-from quorate.settings import Settings, load_settings, process_environment
+from quorate.settings.load import load_settings, process_environment
+from quorate.settings.tree import Settings
 from quorate.verdict.model import HealthState, HealthStatus
 from quorate.wire.urls import check_redis_url, scheme_of
 

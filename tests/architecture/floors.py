@@ -24,7 +24,10 @@ FLOORS: dict[float, str] = {
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 
-TOP_FILES = {"__init__": 3, "node": 3, "settings": 3, "worker": 3}
+TOP_FILES = {
+    "__init__": 3, "node": 3, "settings": 3, "worker": 3,
+    "fitting": 3, "reaching": 3,  # the two halves of node's work that stand apart
+}  # fmt: skip
 """Files beside the rooms, and the highest floor that each may use."""
 
 TESTING_USES = 2
@@ -96,8 +99,14 @@ def _closed(source: Source, found: Import) -> str:
         return "the library does not use quorate.testing"
     if there in TOP_FILES or not there:
         doors = {"cli", "console", "node", "worker", "__init__"}
+        if here in ("fitting", "reaching") and there == "settings":
+            return ""
         own_door = there == "settings" and source.path == f"{here}/door.py"
-        return "" if here in doors or own_door else f"{there or PACKAGE} stands above {here}"
+        return (
+            ""
+            if here in doors or own_door
+            else f"{there or PACKAGE} stands above {here}"
+        )
     if there not in FLOOR_OF:
         return f"there is no room {there}"
     if here in FLOOR_OF:

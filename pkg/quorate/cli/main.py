@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from importlib import metadata
 from typing import Annotated
 
 import typer
 
 from quorate.core.errors import QuorateError
 from quorate.node import Node, connect
-from quorate.settings import process_environment
+from quorate.settings.load import process_environment
 
 from . import config, locks, queue, services
 from .shown import Shown
@@ -72,9 +73,7 @@ def options(
 @app.command("version")
 def version() -> None:
     """The version of Quorate."""
-    from quorate import __version__
-
-    typer.echo(__version__)
+    typer.echo(metadata.version("quorate"))
 
 
 app.command("services")(services.ls)
