@@ -10,7 +10,10 @@ from quorate.verdict.model import Outcome
 
 @pytest.fixture
 async def lag(clock):
+    """A meter that has seen a stall before."""
     lag = LoopLag(clock)
+    await lag.tick()
+    await clock.advance(5.0)
     await lag.tick()
     return lag
 
@@ -103,8 +106,8 @@ class Stalling:
 @pytest.mark.parametrize(
     ("stall_s", "result", "expected"),
     [
-        (0.5, failed("late"), Outcome.FAILURE),
-        (0.7, failed("late"), Outcome.INCONCLUSIVE),
+        (1.0, failed("late"), Outcome.FAILURE),
+        (1.2, failed("late"), Outcome.INCONCLUSIVE),
         (9.0, failed("late"), Outcome.INCONCLUSIVE),
         (9.0, passed(), Outcome.SUCCESS),
         (9.0, warned("slow"), Outcome.WARNING),
@@ -113,6 +116,7 @@ class Stalling:
 async def test_failures_seen_while_the_loop_stood_still_do_not_count(
     clock, lag, stall_s, result, expected
 ):
-    found = await look(Stalling(clock, stall_s, result), 1.0, clock=clock, lag=lag)
+    found = await look(Stalling(clock, stall_s, result), 2.0, clock=clock, lag=lag)
 
     assert found.outcome is expected
+    assert found.duration_s == pytest.approx(stall_s)

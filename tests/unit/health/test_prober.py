@@ -163,8 +163,19 @@ async def test_details_and_age_are_in_the_report(bench, checker, clock):
     report = bench.prober.report()
 
     assert report.status.details == {"version": "7.2"}
-    assert report.state_for_s >= 2.0
+    assert 2.0 <= report.state_for_s <= 4.0
     assert report.to_dict()["state_for_s"] == round(report.state_for_s, 3)
+
+
+async def test_it_counts_the_time_that_looks_take(bench, checker, clock):
+    async def take_long():
+        await clock.advance(0.3)
+        return passed()
+
+    checker.check = take_long
+    await bench.looks(3)
+
+    assert bench.prober.stats().busy_s == pytest.approx(0.6)
 
 
 async def test_it_waits_for_a_free_slot(bench, checker):
