@@ -1,4 +1,4 @@
-"""The settings, cut to what each room wants. Pure.
+"""The settings, cut to what each room wants.
 
 Rooms know nothing of the settings tree; `node.py` hands each its own part.
 """

@@ -143,6 +143,8 @@ PURE = (
         queue__decide="from ..wire.calls import Calls"),
     bad(floors.pure_files, "not core/clock.py",
         queue__decide="from ..core.clock import SystemClock"),
+    bad(floors.pure_files, "do not import time",
+        locks__wish='"""A wish. Pure."""\nimport time'),
     good(floors.pure_files,
          queue__decide="from ..core.clock import Chance\nfrom .model import Job\n"
          "import datetime\ndef due(now): return clock.now() - now",
