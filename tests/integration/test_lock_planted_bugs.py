@@ -1,0 +1,282 @@
+"""Each story of a lock goes well, and goes wrong with a bug planted in a script."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import pytest
+from tests.servers import Server
+
+from quorate.backend import Backend
+from quorate.core.errors import LockNotGranted
+from quorate.lease.lease import LeaseTerms
+from quorate.locks import redis as redis_locks
+from quorate.locks.answers import Ask
+from quorate.locks.manager import LockManager
+from quorate.locks.model import LockConfig
+from quorate.testing.checker import judge
+from quorate.testing.history import Operation, monotonic_ns
+from quorate.testing.models import Mutex
+from quorate.wire.scripts import Script
+
+TERMS = LeaseTerms(ttl_s=1.5, renew_every_s=0.5, retry_every_s=0.1, max_stall_s=3.0)
+SCRIPTS = ("_ACQUIRE", "_LEAVE", "_CLEAN")
+
+
+class Story:
+    """Processes over one server, without a sweeper, and what they saw of one lock."""
+
+    def __init__(self, url: str, namespace: str) -> None:
+        self._url = url
+        self._namespace = namespace
+        self._open: list[tuple[Backend, LockManager]] = []
+        self._ids = itertools.count(1)
+        self.history: list[Operation] = []
+
+    async def process(self) -> tuple[Backend, LockManager]:
+        backend = Backend(self._url, namespace=self._namespace, terms=TERMS)
+        await backend.start()
+        locks = LockManager.over(
+            backend.wire, backend.session, LockConfig(passing_s=0.0005)
+        )
+        await locks.start()
+        self._open.append((backend, locks))
+        return backend, locks
+
+    async def holds(self, locks: LockManager, for_s: float = 0.0) -> int:
+        """Take the lock, write it down, give it back. Returns the token."""
+        owner = f"o{next(self._ids)}"
+        asked = Operation("acquire", {"owner": owner}, None, monotonic_ns(), None)
+        async with locks.acquire_lock("a", on_loss="flag") as grant:
+            self.history.append(
+                replace(asked, result=grant.token, returned_ns=monotonic_ns())
+            )
+            try:
+                await asyncio.sleep(for_s)
+            finally:
+                leaving = Operation(
+                    "release", {"owner": owner}, None, monotonic_ns(), None
+                )
+                self.history.append(leaving)
+        self.history.remove(leaving)
+        self.history.append(replace(leaving, result=True, returned_ns=monotonic_ns()))
+        return grant.token
+
+    async def ends(self, backend: Backend) -> None:
+        """The session of a process ends on the server, and nobody tells it."""
+        (member,) = backend.session.memberships()
+        await backend.session._store.end(member.tag, member.name)
+
+    def is_a_lock(self) -> bool:
+        """What the checker says of all that was written down."""
+        return judge(self.history, Mutex()).is_valid
+
+    async def stop(self) -> None:
+        for backend, locks in self._open:
+            await locks.stop()
+            await backend.stop()
+
+
+async def waits_are_cancelled(story: Story) -> bool:
+    """Some give up while they wait for what others hold."""
+    managers = [(await story.process())[1] for _ in range(3)]
+    for _ in range(5):
+        tasks = [asyncio.ensure_future(story.holds(locks, 0.003)) for locks in managers]
+        await asyncio.sleep(0.002)
+        tasks[-1].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return story.is_a_lock()
+
+
+async def many_tasks_in_turn(story: Story) -> bool:
+    """The server's clock was set back: the last token is ahead of it."""
+    managers = [(await story.process())[1] for _ in range(2)]
+    first = await story.holds(managers[0])
+    backend = story._open[0][0]
+    tag = backend.wire.keys.lock_tag("a")
+    ahead = first + 10**12
+    await backend.wire.calls.command("HSET", f"{tag}:l:h:a", "f", ahead)
+    await asyncio.gather(*(story.holds(locks) for locks in managers for _ in range(40)))
+    return story.is_a_lock()
+
+
+async def the_server_forgets_everything(story: Story) -> bool:
+    """A token of before must not come again."""
+    backend, ann = await story.process()
+    await story.holds(ann)
+    await backend.wire.calls.command("FLUSHALL")
+    await story.holds(ann)
+    return story.is_a_lock()
+
+
+async def a_session_ends_unheard(story: Story) -> bool:
+    """The server ends a session, and its process goes on to take a lock."""
+    backend, ann = await story.process()
+    _, bob = await story.process()
+    await story.holds(ann)
+    await story.ends(backend)
+    holding = asyncio.ensure_future(story.holds(ann, 0.1))
+    await in_line(bob, 0)
+    await asyncio.wait_for(story.holds(bob), 5)
+    await asyncio.gather(holding, return_exceptions=True)
+    return story.is_a_lock()
+
+
+async def a_dead_process_stands_in_line(story: Story) -> bool:
+    """Nobody sweeps; the next in line is dead, the one behind it waits."""
+    _, ann = await story.process()
+    backend, dead = await story.process()
+    _, bob = await story.process()
+    holding = asyncio.ensure_future(story.holds(ann, 0.3))
+    await in_line(ann, 0)
+    doomed = asyncio.ensure_future(story.holds(dead))
+    await in_line(ann, 1)
+    waiting = asyncio.ensure_future(story.holds(bob))
+    await in_line(ann, 2)
+    await story.ends(backend)
+    await backend.wire.inbox.stop()
+    await backend.wire.calls.close()
+    await holding
+    return await ends_soon(waiting, doomed)
+
+
+async def one_waits_for_another(story: Story) -> bool:
+    """The waiter is inside soon after the holder has left."""
+    _, ann = await story.process()
+    _, bob = await story.process()
+    holding = asyncio.ensure_future(story.holds(ann, 0.2))
+    await in_line(ann, 0)
+    waiting = asyncio.ensure_future(story.holds(bob))
+    await in_line(ann, 1)
+    await holding
+    return await ends_soon(waiting)
+
+
+async def an_ask_arrives_late(story: Story) -> bool:
+    """An ask that was given up arrives after that, on a connection of its own."""
+    _, ann = await story.process()
+    late = Ask("a", "me:1", False, True, 0.0, "o", "")
+    await ann._store.leave("a", late.id, echo=True)
+    try:
+        await ann._store.acquire(late)
+    except LockNotGranted:
+        return True
+    return False
+
+
+async def ends_soon(waiting: asyncio.Task[int], *others: asyncio.Task[int]) -> bool:
+    """Whether it is served before its slow look; then all are stopped."""
+    done, _ = await asyncio.wait({waiting}, timeout=0.5)
+    for task in (waiting, *others):
+        task.cancel()
+    await asyncio.gather(waiting, *others, return_exceptions=True)
+    return bool(done)
+
+
+async def in_line(locks: LockManager, waiters: int) -> None:
+    """Wait until somebody holds the lock and so many stand in the server's line."""
+    async with asyncio.timeout(5):
+        while True:
+            explanation = await locks.explain("a")
+            if explanation.holders and len(explanation.waiters) == waiters:
+                return
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """A line of Lua made wrong, and the story that must not go well with it."""
+
+    name: str
+    right: str
+    wrong: str
+    story: Callable[[Story], Awaitable[bool]]
+
+
+BUGS = (
+    Bug(
+        "a return does not look whose the lock is",
+        "  if record then\n    redis.call('SREM', claims(fields(record)[4])",
+        "  if mode then redis.call('DEL', key) settle(name, false, mode) end\n"
+        "  if record then\n    redis.call('SREM', claims(fields(record)[4])",
+        waits_are_cancelled,
+    ),
+    Bug(
+        "a held lock is granted",
+        "if not held or (held == 's'",
+        "if true or (held == 's'",
+        waits_are_cancelled,
+    ),
+    Bug(
+        "a grant reserves no tokens for local passes",
+        "'f', digits(last), id",
+        "'f', digits(token), id",
+        many_tasks_in_turn,
+    ),
+    Bug(
+        "tokens are a bare counter",
+        "token = math.max(token + 1, micros)",
+        "token = token + 1",
+        the_server_forgets_everything,
+    ),
+    Bug(
+        "a dead session takes locks",
+        "if not is_alive(session) then\n  return {'dead', now}\nend",
+        "",
+        a_session_ends_unheard,
+    ),
+    Bug(
+        "a dead waiter is granted the lock",
+        "if is and is_alive(is[5]) then",
+        "if is then",
+        a_dead_process_stands_in_line,
+    ),
+    Bug(
+        "nobody is told of its grant",
+        "tell(is[5], 'granted'",
+        "local _ = lines(is[5], 'granted'",
+        one_waits_for_another,
+    ),
+    Bug(
+        "what was given up is forgotten",
+        "redis.call('ZADD', given_up",
+        "redis.call('ZCARD', given_up) local _ = lines(given_up",
+        an_ask_arrives_late,
+    ),
+)
+
+
+def broken(script: Script, bug: Bug) -> Script:
+    text = script.text.replace(bug.right, bug.wrong)
+    sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    return replace(script, text=text, sha=sha)
+
+
+@pytest.fixture
+async def story(private_server: Server, namespace: str) -> AsyncIterator[Story]:
+    story = Story(private_server.url, namespace)
+    yield story
+    async with asyncio.timeout(20):
+        await story.stop()
+
+
+@pytest.mark.parametrize(
+    "tale", dict.fromkeys(bug.story for bug in BUGS), ids=lambda tale: tale.__name__
+)
+async def test_a_story_goes_well_with_the_scripts_as_they_are(story, tale):
+    assert await tale(story)
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name.replace(" ", "-"))
+async def test_a_story_does_not_go_well_with_a_bug(
+    story, bug, monkeypatch: pytest.MonkeyPatch
+):
+    scripts = {name: getattr(redis_locks, name) for name in SCRIPTS}
+    assert any(bug.right in script.text for script in scripts.values()), "no such line"
+    for name, script in scripts.items():
+        monkeypatch.setattr(redis_locks, name, broken(script, bug))
+
+    assert not await bug.story(story)
