@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
 
-EMPTY_RING_FAILS = False
+EMPTY_RING_FAILS = True
 """Whether a ring whose folder has no tests yet is a failure."""
 
 TEST_TIMEOUT_S = 60

@@ -6,6 +6,8 @@ distinct URL; a manager that is used alone (`get_lock_manager(url)`) opens its o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from quorate.core.clock import Chance, Clock, SystemClock, fresh_chance
 from quorate.core.events import Emit, silent
 from quorate.core.ids import new_session_id
@@ -16,6 +18,29 @@ from quorate.lease.session import Session
 from quorate.lease.sweeper import Room, Sweeper
 from quorate.wire.redis import Wire, WireLimits
 from quorate.wire.sessions import RedisSessions
+from quorate.wire.urls import check_redis_url, scheme_of
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """Which server each capability uses."""
+
+    locks: str
+    registry: str
+    queue: str
+    config: str
+
+    def urls(self) -> tuple[str, ...]:
+        """Each distinct URL once."""
+        return tuple(
+            dict.fromkeys((self.locks, self.registry, self.queue, self.config))
+        )
+
+    def check(self) -> None:
+        """Raise `InvalidUrl` for a URL that cannot be used. Opens nothing."""
+        for url in self.urls():
+            if scheme_of(url) in ("redis", "rediss"):
+                check_redis_url(url)
 
 
 class Backend:

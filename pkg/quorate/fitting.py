@@ -8,6 +8,7 @@ from __future__ import annotations
 from quorate.health.model import HealthTerms
 from quorate.lease.lease import LeaseTerms
 from quorate.locks.model import LockConfig
+from quorate.observability.logs import LogSettings
 from quorate.queue.model import LaneWeights, QueueConfig, RetryPolicy
 from quorate.reactions.rules.degraded_mode import DegradedTerms
 from quorate.registry.manager import RegistryConfig
@@ -91,6 +92,14 @@ def queue_config(settings: Settings) -> QueueConfig:
         payload_max_bytes=queue.payload_max_bytes,
         grace_s=queue.grace_s,
     )
+
+
+def log_settings(settings: Settings) -> LogSettings | None:
+    """How log lines look; None for none."""
+    logging = settings.logging
+    if logging.level == "off":
+        return None
+    return LogSettings(logging.level, logging.format, logging.service)
 
 
 def degraded_terms(settings: Settings) -> DegradedTerms:

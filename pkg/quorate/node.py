@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
-from quorate.backend import Backend
+from quorate.backend import Backend, Backends
 from quorate.config.door import config_options
 from quorate.config.manager import ConfigManager
 from quorate.config.redis import RedisConfigStore
@@ -27,6 +27,7 @@ from quorate.fitting import (
     health_terms,
     lease_terms,
     lock_config,
+    log_settings,
     queue_config,
     registry_config,
     wire_limits,
@@ -34,6 +35,8 @@ from quorate.fitting import (
 from quorate.health.events import HealthChanged
 from quorate.health.manager import HealthCheckManager
 from quorate.locks.manager import LockManager
+from quorate.observability.metrics import Metrics
+from quorate.observability.observer import Observer
 from quorate.queue.manager import QueueManager
 from quorate.reaching import NodeHands
 from quorate.reactions.engine import ReactionEngine
@@ -41,29 +44,12 @@ from quorate.registry.manager import ServiceRegistry
 from quorate.settings.load import load_settings, process_environment
 from quorate.settings.tree import Settings
 from quorate.verdict.model import HealthState, HealthStatus
-from quorate.wire.urls import check_redis_url, scheme_of
 
 DEFAULT_URL = "embedded://"
 
 T = TypeVar("T")
 
 _here: ContextVar[Node] = ContextVar("quorate_node")
-
-
-@dataclass(frozen=True, slots=True)
-class Backends:
-    """Which server each capability uses."""
-
-    locks: str
-    registry: str
-    queue: str
-    config: str
-
-    def urls(self) -> tuple[str, ...]:
-        """Each distinct URL once."""
-        return tuple(
-            dict.fromkeys((self.locks, self.registry, self.queue, self.config))
-        )
 
 
 class Node:
@@ -98,6 +84,7 @@ class Node:
         self._queue: QueueManager | None = None
         self._config: ConfigManager | None = None
         self._reactions: ReactionEngine | None = None
+        self._observer: Observer | None = None
 
     @property
     def locks(self) -> LockManager:
@@ -142,6 +129,11 @@ class Node:
         return self._open[url]
 
     @property
+    def metrics(self) -> Metrics:
+        """The numbers of this node, for Prometheus. `metrics.page()` shows them."""
+        return _opened(self._observer).metrics
+
+    @property
     def shared_url(self) -> str:
         """What another process on this machine connects to, to reach the same locks.
 
@@ -156,6 +148,7 @@ class Node:
             await self._household.start(*self._open.values())
             self._build()
             await self._household.start(
+                _opened(self._observer),
                 self.locks,
                 self.registry,
                 self.config,
@@ -203,6 +196,18 @@ class Node:
         )
         self._reactions = ReactionEngine(
             hands, degraded_terms(settings), emit=emit, clock=locks.clock
+        )
+        self._observer = Observer(
+            self._events.listen,
+            {
+                "locks": self._locks.stats,
+                "queue": self._queue.counts,
+                "config": self._config.stats,
+                "health": self._health.stats,
+                "wire": locks.wire.calls.stats,
+            },
+            logs=log_settings(settings),
+            port=settings.metrics.port if settings.metrics.enabled else None,
         )
         self._events.listen(self._react)
         self._health.add_status_change_callback(self._show_health)
@@ -253,9 +258,7 @@ def connect(
         queue=url if queue is None else queue,
         config=url if config is None else config,
     )
-    for each in backends.urls():
-        if scheme_of(each) in ("redis", "rediss"):
-            check_redis_url(each)
+    backends.check()
     if not isinstance(settings, Settings):
         settings = load_settings(settings)
     return Node(backends, settings)

@@ -170,12 +170,6 @@ class RegistrySettings:
         unit=SECONDS,
         at_least=1,
     )
-    drain_s: float = setting(
-        10.0,
-        "A leaving instance waits so long at most until callers have stopped.",
-        unit=SECONDS,
-        at_least=0,
-    )
     protect_share: float = setting(
         0.3,
         "If more of a service dies at once, the dead stay listed as suspect.",
@@ -228,12 +222,15 @@ class ReactionSettings:
 class LoggingSettings:
     """What is logged, and how it looks."""
 
-    level: Literal["debug", "info", "warning", "error"] = setting(
-        "info", "Events below this level are not written.", env=("LOG_LEVEL",)
+    level: Literal["debug", "info", "warning", "error", "off"] = setting(
+        "warning",
+        "Events below this level are not written; off writes none.",
+        env=("LOG_LEVEL",),
     )
     format: Literal["console", "json"] = setting(
         "console", "json for machines, console for people."
     )
+    service: str = setting("quorate", "The name that each line carries.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -228,6 +228,22 @@ async def test_an_application_that_sets_the_mode_itself_is_left_alone(
         assert node.config.get("service.degraded_mode") is False
 
 
+async def test_logs_and_metrics_hang_on_events_and_stats(url: str, capsys):
+    settings = load_settings(
+        environ={"QUORATE_LOGGING__FORMAT": "json", "QUORATE_LOGGING__LEVEL": "info"}
+    )
+
+    async with connect(url, settings=settings) as node:
+        async with node.locks.acquire_lock("a"):
+            pass
+        page = node.metrics.page().decode()
+
+    assert 'quorate_events_total{event="session.joined"} 1.0' in page
+    assert "quorate_locks_" in page
+    assert "quorate_wire_requests" in page
+    assert '"message": "session.joined"' in capsys.readouterr().err
+
+
 async def test_what_the_application_keeps_is_closed_first(url: str, settings):
     said: list[str] = []
 

@@ -200,7 +200,7 @@ def test_all_faults_are_listed_at_once_with_where_and_what_was_meant(written):
         "namespace = 5 must be text, not a whole number; put it in quotes.",
         "qeueu is not a setting. Did you mean queue?",
         "registry must be a section, not a whole number.",
-        "logging.level = 'loud' must be one of debug, info, warning, error.",
+        "logging.level = 'loud' must be one of debug, info, warning, error, off.",
         "data_dir cannot be filled: The variable NOWHERE is not set.",
         "metrics.port = 99999 must be at most 65535",
         "metrics.enabled = 1 must be true or false, not a whole number.",
