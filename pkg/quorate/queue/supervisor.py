@@ -18,6 +18,7 @@ from quorate.core.clock import Chance, Clock
 from quorate.core.errors import QueueError
 from quorate.core.events import Emit
 from quorate.core.lifecycle import Tasks
+from quorate.lease.session import Session
 from quorate.resilience.backoff import Backoff, exponential
 
 from .child import Child, Letter
@@ -49,8 +50,14 @@ class Supervisor:
     """Starts, watches and ends worker processes."""
 
     def __init__(
-        self, orders: bytes, patience: Patience, bury: Bury, tools: Tools
+        self,
+        orders: bytes,
+        patience: Patience,
+        bury: Bury,
+        tools: Tools,
+        lookout: Lookout,
     ) -> None:
+        self._lookout = lookout
         self._orders = orders
         self._patience = patience
         self._bury = bury
@@ -77,6 +84,7 @@ class Supervisor:
             Place(number, self._orders, self._patience, self._bury, self._tools)
             for number in range(count)
         ]
+        self._tasks.employ(self._lookout)
         for place in self._places:
             self._tasks.employ(place)
         try:
@@ -96,6 +104,25 @@ class Supervisor:
         """Let all of them drain, and end those that take too long."""
         await asyncio.gather(*(place.end() for place in self._places))
         await self._tasks.close()
+
+
+class Lookout:
+    """A role: keeps the supervisor's own session among those of its children.
+
+    Whoever renews a session learns for free that another one is late. A child that was
+    stopped is noticed by the supervisor in this way, even if it was the only one.
+    """
+
+    name = "lookout"
+
+    def __init__(self, session: Session, tag: str) -> None:
+        self._session = session
+        self._tag = tag
+
+    async def tick(self) -> float:
+        """Be inside; free if it is already."""
+        await self._session.join(self._tag)
+        return self._session.terms.renew_every_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from .orders import Orders, order_of
 from .redis.mailbox import Mailbox
 from .redis.queues import RedisQueues
 from .references import main_module
-from .supervisor import Patience, Supervisor, Tools
+from .supervisor import Lookout, Patience, Supervisor, Tools
 from .worker import Worker
 
 MOST_WORKERS = 1024
@@ -105,7 +105,11 @@ class Workforce:
             config.grace_s, config.stall_warned_at_s, config.max_stall_s
         )
         tools = Tools(self._emit, backend.clock, backend.chance)
-        self._supervisor = Supervisor(orders.line(), patience, self._bury, tools)
+        tag = self._queues.place(config.queues[0]).tag
+        lookout = Lookout(backend.session, tag)
+        self._supervisor = Supervisor(
+            orders.line(), patience, self._bury, tools, lookout
+        )
         try:
             await self._supervisor.start(count)
         except BaseException:
