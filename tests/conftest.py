@@ -9,12 +9,18 @@
                       await restart(), stop()
     start_server      start_server("redis", persistence="always", password="…",
                       options={"maxmemory": "4mb"}) → a further private server
+    consul_url        the shared Consul
+    private_consul    a fresh Consul for this test alone, a `ConsulServer`: url, ask(),
+                      keys(), kill(), pause(), resume(), await restart(), stop()
+    start_consul      start_consul(durable=True, settings={…}) → a further one
+    postgres_url      the shared PostgreSQL
     heard             hears events: pass `heard.emit`, then `await heard(LockLost)`
     clock             a `ManualClock`: it moves only by `await clock.advance(5)`
 
-A redis-server that is missing is told of at the end and its tests are skipped; with
-CI=true they fail. QUORATE_TEST_REDIS_URL names a server to use instead in `redis_url`.
-No server outlives the run, however that ends.
+A server that is missing is told of at the end and its tests are skipped; with CI=true
+they fail. QUORATE_TEST_REDIS_URL, …_CONSUL_URL and …_POSTGRES_URL name servers to use
+instead where a test wants no more than the URL. No server outlives the run, however
+that ends.
 """
 
 from __future__ import annotations
@@ -22,8 +28,12 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
 
 import pytest
+from tests.consul_server import ConsulServer
+from tests.postgres_server import PostgresServer
 from tests.servers import (
     KINDS,
     Kind,
@@ -37,6 +47,8 @@ from tests.servers import (
 from quorate.testing.clock import ManualClock
 from quorate.testing.heard import Heard
 from quorate.wire.memory import open_memory
+
+T = TypeVar("T")
 
 _missing: set[str] = set()
 
@@ -99,6 +111,59 @@ def private_server(start_server: StartServer) -> Server:
     return start_server("valkey")
 
 
+@pytest.fixture(scope="session")
+def shared_consul(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ConsulServer]:
+    server = or_skip(lambda _: ConsulServer(tmp_path_factory.mktemp("consul")), None)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def consul_url(request: pytest.FixtureRequest) -> str:
+    given = os.environ.get("QUORATE_TEST_CONSUL_URL")
+    return given or request.getfixturevalue("shared_consul").url
+
+
+@pytest.fixture
+def start_consul(tmp_path: Path) -> Iterator[Callable[..., ConsulServer]]:
+    started: list[ConsulServer] = []
+
+    def start(**given: object) -> ConsulServer:
+        folder = tmp_path / f"consul-{len(started)}"
+        server = or_skip(lambda _: ConsulServer(folder, **given), None)
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def private_consul(start_consul: Callable[..., ConsulServer]) -> ConsulServer:
+    return start_consul()
+
+
+@pytest.fixture(scope="session")
+def shared_postgres(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[PostgresServer]:
+    server = or_skip(lambda _: PostgresServer(tmp_path_factory.mktemp("pg")), None)
+    or_skip(lambda _: server.start(), None)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest) -> str:
+    given = os.environ.get("QUORATE_TEST_POSTGRES_URL")
+    return given or request.getfixturevalue("shared_postgres").url
+
+
 @pytest.fixture
 def heard() -> Heard:
     return Heard()
@@ -109,7 +174,7 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-def or_skip(start: Callable[..., Server], what: object) -> Server:
+def or_skip(start: Callable[..., T], what: object) -> T:
     """The server; where there is none, the test is skipped, or fails in CI."""
     try:
         return start(what)
