@@ -24,8 +24,8 @@ SPREAD_S = 0.3
 IDLE_S = 3600.0
 AGAIN_S = 0.5
 ALERT_S = 6.0
-"""Who dies seldom dies alone, but a renewal tells only of the first end to come. After a
-death the sweeper looks again so often for so long (`alert_s`: past the next renewal)."""
+"""Who dies seldom dies alone, but a renewal tells only of the first end to come: after
+a death the sweeper looks again so often for so long, which is past the next renewal."""
 
 
 @dataclass(frozen=True, slots=True)
