@@ -134,7 +134,7 @@ class LockDesk:
             gate = self._gates[wish.name] = Gate()
             return await self._lead(gate, attempt, None)
         attempt.contended = True
-        if wish.wait_s == 0:
+        if wish.is_try:
             raise self.holdings.denied(attempt)
         turn = await self._stand(gate, attempt)
         if not isinstance(turn, Hold):
