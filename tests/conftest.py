@@ -9,6 +9,9 @@
                       await restart(), stop()
     start_server      start_server("redis", persistence="always", password="…",
                       options={"maxmemory": "4mb"}) → a further private server
+    locks_url         those of `redis_url`, and the shared Consul; a test of what is
+                      declared to be different there says so by
+                      @pytest.mark.differs_on_consul("how it is there")
     consul_url        the shared Consul
     private_consul    a fresh Consul for this test alone, a `ConsulServer`: url, ask(),
                       keys(), kill(), pause(), resume(), await restart(), stop()
@@ -119,6 +122,26 @@ def shared_consul(
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(params=["memory", *KINDS, "consul"])
+async def locks_url(
+    request: pytest.FixtureRequest, servers: Servers, namespace: str
+) -> AsyncIterator[str]:
+    if request.param == "consul":
+        mark = request.node.get_closest_marker("differs_on_consul")
+        if mark is not None:
+            pytest.skip(f"on Consul {mark.args[0]}")
+        yield request.getfixturevalue("consul_url")
+    elif request.param == "memory":
+        url = f"memory://{namespace}"
+        server = await open_memory(url)
+        yield url
+        await server.close()
+    elif request.param == "redis" and "QUORATE_TEST_REDIS_URL" in os.environ:
+        yield os.environ["QUORATE_TEST_REDIS_URL"]
+    else:
+        yield or_skip(servers.shared, request.param).url
 
 
 @pytest.fixture

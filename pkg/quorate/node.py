@@ -139,7 +139,7 @@ class Node:
 
         For `embedded://` without a folder it names the folder that was made.
         """
-        return self._open[self.backends.locks].wire.address.shared
+        return self._open[self.backends.locks].server.address.shared
 
     async def start(self) -> None:
         """Connect and begin; `async with` does it. Raises what keeps it from that."""
@@ -179,7 +179,7 @@ class Node:
         queue = self._open[self.backends.queue]
         config = self._open[self.backends.config]
         self._locks = LockManager.over(
-            locks.wire, locks.session, lock_config(settings), emit, locks.chance
+            locks.server, locks.session, lock_config(settings), emit, locks.chance
         )
         locks.sweeper.add(self._locks.sweeper_room())
         self._registry = ServiceRegistry(registry, registry_config(settings), emit)

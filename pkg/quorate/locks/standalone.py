@@ -27,7 +27,7 @@ async def get_lock_manager(
     household = Household()
     await household.start(backend)
     manager = LockManager.over(
-        backend.wire, backend.session, config, emit, backend.chance
+        backend.server, backend.session, config, emit, backend.chance
     )
     backend.sweeper.add(manager.sweeper_room())
     await household.start(manager)

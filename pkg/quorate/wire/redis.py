@@ -164,6 +164,10 @@ class Wire:
             shebang=self.address.kind != "memory",
         )
 
+    def sessions(self) -> RedisSessions:
+        """The session rows, over the process's own connection."""
+        return RedisSessions(self.calls)
+
     def new_sessions(self, within_s: float | None = None) -> RedisSessions:
         """The session rows over a connection of their own, for the keeper's thread.
 

@@ -11,9 +11,8 @@ from quorate.core.secret import masked_url
 
 from .address import Address
 
-SCHEMES = ("redis", "rediss", "embedded", "memory")
+SCHEMES = ("redis", "rediss", "embedded", "memory", "consul")
 LATER = {
-    "consul": "The Consul backend",
     "amqp": "The RabbitMQ backend",
     "redis+sentinel": "Sentinel",
     "redis+cluster": "Cluster",
