@@ -34,7 +34,7 @@ class ConsulServer(Kept):
     """One Consul server agent.
 
     `durable`: it keeps its Raft log and its checks over a restart. `settings` are
-    further lines of its configuration.
+    further lines of its configuration, `token` what `ask` shows it.
     """
 
     name = "consul"
@@ -45,11 +45,13 @@ class ConsulServer(Kept):
         *,
         durable: bool = False,
         settings: Mapping[str, object] | None = None,
+        token: str = "",
     ) -> None:
         self._program = consul_program()
         super().__init__(directory)
         self._durable = durable
         self._settings = dict(settings or {})
+        self._token = token
         self._ports: dict[str, int] = {}
 
     @property
@@ -98,6 +100,7 @@ class ConsulServer(Kept):
         """What it answers to a plain question from outside; None for nothing."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.web}{path}", method=method, data=data)
+        request.add_header("X-Consul-Token", self._token)
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
                 text = answer.read()

@@ -204,7 +204,7 @@ class Node:
                 "queue": self._queue.counts,
                 "config": self._config.stats,
                 "health": self._health.stats,
-                "wire": locks.wire.calls.stats,
+                "wire": locks.server.calls.stats,
             },
             logs=log_settings(settings),
             port=settings.metrics.port if settings.metrics.enabled else None,
@@ -217,7 +217,8 @@ class Node:
         urls = asdict(self.backends)
         return {
             "urls": {
-                name: self._open[url].wire.address.shared for name, url in urls.items()
+                name: self._open[url].server.address.shared
+                for name, url in urls.items()
             },
             "settings": tree_of(self.settings),
         }

@@ -22,6 +22,7 @@ from quorate.core.errors import (
     OutcomeUnknown,
     SessionLostError,
     StoreError,
+    StoreRefused,
     StoreUnavailable,
 )
 from quorate.lease.session import Session
@@ -172,8 +173,10 @@ class ConsulLocks:
         done, echo = await self._send(ask, me, ops)
         if not isinstance(done, Refused):
             return read_line(folder, done), echo
-        if done.at == 1:
+        if done.at == 1 and "nvalid session" in done.why:
             return None, echo
+        if done.at != 0:
+            raise StoreRefused(f"{ask.name!r} cannot be taken.", f"409 {done.why}")
         return read_line(folder, await self._wire.calls.folder(folder)), echo
 
     async def _send(

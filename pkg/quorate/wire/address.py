@@ -29,7 +29,7 @@ class Address:
 
     url: str = field(repr=False)
     kind: Kind
-    shared: str
+    shared: str = field(repr=False)
     lacks: frozenset[Lack] = frozenset()
 
     @property

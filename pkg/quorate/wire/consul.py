@@ -8,7 +8,6 @@ is one transaction, and whoever waits watches a key.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from quorate.core.clock import Clock, SystemClock
 from quorate.core.errors import MissingCapability, StoreRefused, StoreUnavailable
@@ -16,14 +15,11 @@ from quorate.core.events import Emit, silent
 from quorate.core.lifecycle import Tasks, to_the_end
 
 from .address import Address
-from .consul_calls import ConsulCalls
+from .consul_calls import Client, ConsulCalls
 from .consul_place import read_consul_url
 from .consul_sessions import ConsulSessions, Roster, SessionWatch
 from .keys import Keyspace
 from .redis import WireLimits, WireOpened
-
-if TYPE_CHECKING:
-    from .consul_http import ConsulClient
 
 OLDEST = (1, 8)
 CALLS_AT_ONCE = 16
@@ -120,7 +116,7 @@ class ConsulWire:
         for told in self._gone:
             told(name)
 
-    def _client(self, connections: int, limits: WireLimits) -> ConsulClient:
+    def _client(self, connections: int, limits: WireLimits) -> Client:
         try:
             from .consul_http import ConsulClient, HttpLimits
         except ImportError as error:
@@ -144,7 +140,7 @@ class ConsulWire:
             )
         try:
             _, said = await self.calls.look("/v1/agent/self")
-            version = str(said["Config"]["Version"])
+            version = self._version_in(said)
         except StoreRefused as error:
             if error.code != "403":
                 raise
@@ -158,6 +154,17 @@ class ConsulWire:
         self.emit(
             WireOpened(server=self.address.shown, software="consul", version=version)
         )
+
+    def _version_in(self, said: object) -> str:
+        match said:
+            case {"Config": {"Version": str(version)}}:
+                return version
+            case _:
+                raise StoreRefused(
+                    f"{self.address.shown} is not a Consul.",
+                    "404 It does not know the questions that Consul answers.",
+                    "Does the URL name the agent's HTTP port, usually 8500?",
+                )
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -11,12 +11,9 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from quorate.core.errors import StoreRefused
-
-if TYPE_CHECKING:
-    from .consul_http import ConsulClient
 
 Answer: TypeAlias = Any
 """What py-consul hands its callbacks: code, headers and body."""
@@ -25,6 +22,20 @@ SPREAD = 1 / 16
 """Consul waits up to so much longer, so that not all queries end at once."""
 
 REPLY_S = 5.0
+RIGHTS = (
+    "The token needs key_prefix write, session_prefix write and service_prefix write. "
+    "It stands before the @ of the URL."
+)
+
+
+class Client(Protocol):
+    """What is used of py-consul's client; see consul_http."""
+
+    http: Any
+
+    def prepare_headers(self) -> dict[str, str]: ...
+
+    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +83,23 @@ class Refused:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class ConsulStats:
+    """Counts since the start: requests sent, and those that are not answered yet."""
+
+    requests: int
+    pending: int
+
+
 class ConsulCalls:
     """Requests to one Consul from one event loop. All raise the store errors."""
 
-    def __init__(self, client: ConsulClient) -> None:
+    def __init__(self, client: Client) -> None:
         self.client = client
+        self._requests = self._pending = 0
+
+    def stats(self) -> ConsulStats:
+        return ConsulStats(self._requests, self._pending)
 
     async def txn(self, ops: Sequence[Op]) -> list[Entry] | Refused:
         """Do all steps, in one request. What they read or wrote, in their order.
@@ -151,6 +174,8 @@ class ConsulCalls:
         await self.client.close()
 
     async def _send(self, request: Any) -> Any:
+        self._requests += 1
+        self._pending += 1
         try:
             return await request
         except (ValueError, KeyError, TypeError) as error:
@@ -158,12 +183,18 @@ class ConsulCalls:
                 "Consul's answer cannot be read.",
                 f"200 {type(error).__name__}: {error}",
             ) from error
+        finally:
+            self._pending -= 1
 
 
 def _outcome(answer: Answer) -> list[Entry] | Refused:
     said = json.loads(answer.body)
     if answer.code == 409:
         first = said["Errors"][0]
+        if "ermission denied" in first["What"]:
+            raise StoreRefused(
+                "Consul refused a transaction.", f"403 {first['What']}", RIGHTS
+            )
         return Refused(int(first["OpIndex"]), str(first["What"]))
     return [_entry(result["KV"]) for result in said["Results"] or ()]
 

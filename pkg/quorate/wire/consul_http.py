@@ -24,6 +24,7 @@ from quorate.core.errors import (
     StoreUnavailable,
 )
 
+from .consul_calls import RIGHTS
 from .consul_place import ConsulPlace
 
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
@@ -137,7 +138,8 @@ class _Http(consul.aio.HTTPClient):  # type: ignore[misc]
             raise StoreUnavailable(f"{self._shown} cannot do it now.", why)
         if status >= 500 and not any(word in said for word in REFUSED):
             raise self._unanswered(method, why)
-        raise StoreRefused(f"{self._shown} refused a request.", why, _fix(status))
+        fix = RIGHTS if status in (401, 403) else ""
+        raise StoreRefused(f"{self._shown} refused a request.", why, fix)
 
     def _unanswered(self, method: str, why: str) -> StoreError:
         """It was sent. What was only to be read can be read again."""
@@ -176,12 +178,3 @@ class ConsulClient(consul.aio.Consul):  # type: ignore[misc]
 def _said(error: Exception) -> str:
     text = str(error)
     return f"{type(error).__name__}: {text}"[:_TOLD] if text else ""
-
-
-def _fix(status: int) -> str:
-    if status in (401, 403):
-        return (
-            "The token needs key_prefix write, session_prefix write and service_prefix "
-            "write. It stands before the @ of the URL."
-        )
-    return ""
