@@ -99,9 +99,9 @@ async def test_parcels_are_sent_as_four_words_each(broker, calls):
 @pytest.mark.parametrize(
     ("move", "words"),
     [
-        (after_success(b"1", 90.0), ("d", 90_000, b"1")),
-        (after_success(b"1", 0.0), ("d", 60_000, b"")),
-        (after_cancel(5.0), ("C", 5000, b"")),
+        (after_success(b"1", 90.0), ("d", 90_000, b"d1")),
+        (after_success(b"1", 0.0), ("d", 60_000, b"d")),
+        (after_cancel(5.0), ("C", 5000, b"c")),
         (Move(MoveKind.RETRY, 1.5, record=(1, 0, 0)), ("r", 1500, "1|0|0")),
         (Move(MoveKind.RETRY, 1.5, record=(1, 2, 3)), ("r", 1500, "1|3|2")),
         (after_release(a_lease()), ("b", 0, "")),
@@ -118,7 +118,7 @@ async def test_a_finished_task_is_five_words(broker, calls, move, words):
     assert args[:13] == [
         "p.1", 1, 7, 3, 2, 1, 6, 5, "br", "to:p", "work:now", 10_000, 1,
     ]  # fmt: skip
-    assert tuple(args[13:]) == ("a", 1, *words)
+    assert tuple(args[13:]) == ("a", "p.1|1|1|1", *words)
 
 
 @pytest.mark.parametrize(
