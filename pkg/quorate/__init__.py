@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     from quorate.core.events import Event
     from quorate.health.manager import HealthCheckManager, get_health_check_manager
     from quorate.health.model import HealthCheckConfig
+    from quorate.locks.door import get_lock_manager
     from quorate.locks.manager import LockManager
     from quorate.locks.model import LockConfig, LockType
-    from quorate.locks.standalone import get_lock_manager
     from quorate.node import Node, connect, this_node
     from quorate.queue.declared import async_task
     from quorate.queue.door import get_queue_manager
@@ -168,7 +168,7 @@ _HOME = {
     "connect": "quorate.node",
     "get_config_manager": "quorate.config.door",
     "get_health_check_manager": "quorate.health.manager",
-    "get_lock_manager": "quorate.locks.standalone",
+    "get_lock_manager": "quorate.locks.door",
     "get_queue_manager": "quorate.queue.door",
     "get_service_registry": "quorate.registry.manager",
     "load_settings": "quorate.settings.load",

@@ -22,7 +22,7 @@ from quorate.core.errors import (
 )
 from quorate.core.fence import current_fence
 from quorate.locks.manager import LockManager
-from quorate.locks.standalone import get_lock_manager
+from quorate.locks.door import get_lock_manager
 from quorate.node import Node, connect
 from quorate.settings import load_settings
 
