@@ -21,8 +21,8 @@ from quorate.core.errors import (
     StoreUnavailable,
 )
 from quorate.core.fence import current_fence
-from quorate.locks.manager import LockManager
 from quorate.locks.door import get_lock_manager
+from quorate.locks.manager import LockManager
 from quorate.node import Node, connect
 from quorate.settings import load_settings
 
