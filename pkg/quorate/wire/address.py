@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
-Kind: TypeAlias = Literal["memory", "embedded", "redis"]
+Kind: TypeAlias = Literal["memory", "embedded", "redis", "sentinel", "cluster"]
 Lack: TypeAlias = Literal[
     "replicas", "failover", "cluster", "persistence", "server checks"
 ]

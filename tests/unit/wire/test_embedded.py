@@ -1,6 +1,6 @@
 """`embedded://` names what is missing or wrong. (How it lives: tests/integration.)"""
 
-# ruff: noqa: ASYNC240 - these tests look at files, and nothing else runs meanwhile.
+
 
 from __future__ import annotations
 

@@ -83,8 +83,6 @@ BAD = [
     ("unix:///tmp/redis.sock", "is not a backend"),
     ("consul://localhost", "not part of this version"),
     ("amqp://localhost", "not part of this version"),
-    ("redis+sentinel://localhost", "not part of this version"),
-    ("redis+cluster://localhost", "not part of this version"),
     (None, "must be text"),
     (6379, "must be text"),
     (b"redis://localhost", "must be text"),

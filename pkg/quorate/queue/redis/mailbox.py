@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from quorate.core.errors import StoreUnavailable
-from quorate.wire.inbox import Inbox
+from quorate.wire.ports import Listener
 
 Told = Callable[[str], None]
 
@@ -21,7 +21,7 @@ def _nothing(_what: str) -> None:
 class Mailbox:
     """Messages to one process. Set what should hear them before it is opened."""
 
-    def __init__(self, inbox: Inbox, channel: str) -> None:
+    def __init__(self, inbox: Listener, channel: str) -> None:
         self._inbox = inbox
         self._leave: Callable[[], None] | None = None
         self.channel = channel
