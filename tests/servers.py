@@ -125,7 +125,7 @@ class Server:
         self.kill()
         await asyncio.to_thread(self._spawn)
         deadline = time.monotonic() + READY_WITHIN_S
-        while self._is_coming(deadline):  # noqa: ASYNC110 - another process's state
+        while self._is_coming(deadline):
             await asyncio.sleep(_BEAT_S)
         if not self.is_running:
             raise RuntimeError(f"{self.kind} did not restart; its log:\n{self.log}")

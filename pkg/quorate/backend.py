@@ -97,7 +97,11 @@ class Backend:
             self._ident, sessions, self.terms, self.emit, self.clock
         )
         self._sweeper = Sweeper(
-            sessions, emit=self.emit, clock=self.clock, chance=self.chance
+            sessions,
+            emit=self.emit,
+            clock=self.clock,
+            chance=self.chance,
+            alert_s=self.terms.renew_every_s + 1.0,
         )
         keeper = Keeper(
             self._session,

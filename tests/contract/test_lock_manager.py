@@ -111,14 +111,14 @@ async def bob(process: NewProcess) -> Process:
 async def in_line(process: Process, name: str, waiting: int) -> None:
     """Wait until so many stand in the server's line."""
     async with asyncio.timeout(5):
-        while len((await process.locks.explain(name)).waiters) != waiting:  # noqa: ASYNC110
+        while len((await process.locks.explain(name)).waiters) != waiting:
             await asyncio.sleep(0.005)
 
 
 async def nothing_left(process: Process) -> None:
     """Wait until nobody holds or awaits anything on the server."""
     async with asyncio.timeout(5):
-        while await process.locks.ls():  # noqa: ASYNC110
+        while await process.locks.ls():
             await asyncio.sleep(0.01)
 
 
@@ -160,6 +160,24 @@ async def test_processes_are_served_in_the_order_of_asking(ann, bob, process):
     await third.leaves()
 
     assert first.token < second.token < third.token
+
+
+async def test_a_task_that_asked_first_is_served_first_although_its_process_holds(
+    ann, bob
+):
+    first = await ann.stays("a")
+    second = Stay(ann.locks, "a")
+    await in_line(ann, "a", 1)
+    third = Stay(bob.locks, "a")
+    await in_line(ann, "a", 2)
+
+    await first.leaves()
+    await second.entered()
+    assert third.token == 0
+    await second.leaves()
+    await third.entered()
+    await third.leaves()
+    await nothing_left(ann)
 
 
 async def test_a_wait_that_is_over_says_who_holds_the_lock(ann, bob):
@@ -251,7 +269,7 @@ async def test_a_hard_end_stops_the_block_before_the_next_is_served(ann, bob):
                 served_when_stopped.append(waiting.token)
 
     task = asyncio.ensure_future(work())
-    while not ann.locks.holders():  # noqa: ASYNC110
+    while not ann.locks.holders():
         await asyncio.sleep(0)
     waiting = Stay(bob.locks, "a")
 

@@ -1,7 +1,5 @@
 """`embedded://`: one server for all who open a directory, gone with its owner."""
 
-# ruff: noqa: ASYNC240 - these tests look at files, and nothing else runs meanwhile.
-
 from __future__ import annotations
 
 import asyncio

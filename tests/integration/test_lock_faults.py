@@ -402,7 +402,7 @@ async def nothing_left(server: Server, namespace: str) -> None:
     """No holder, no waiter, no claim: only last tokens and the refused echoes."""
     room = f"{{{namespace}}}:l:"
     async with asyncio.timeout(5):
-        while claimed(server, room):  # noqa: ASYNC110 - another process's state
+        while claimed(server, room):
             await asyncio.sleep(0.05)
 
 

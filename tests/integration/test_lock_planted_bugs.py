@@ -212,7 +212,7 @@ BUGS = (
     ),
     Bug(
         "a grant reserves no tokens for local passes",
-        "'f', digits(last), id",
+        "'f', digits(final), id",
         "'f', digits(token), id",
         many_tasks_in_turn,
     ),
@@ -224,7 +224,7 @@ BUGS = (
     ),
     Bug(
         "a dead session takes locks",
-        "if not is_alive(session) then\n  return {'dead', now}\nend",
+        "if not ends or tonumber(ends) <= now then\n  return {'dead', now}\nend",
         "",
         a_session_ends_unheard,
     ),

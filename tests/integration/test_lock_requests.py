@@ -78,7 +78,7 @@ async def waiting(process: Process, name: str, tasks: int) -> list[asyncio.Task[
 
     before = process.locks.stats().waiting
     started = [asyncio.ensure_future(work()) for _ in range(tasks)]
-    while process.locks.stats().waiting < before + tasks:  # noqa: ASYNC110
+    while process.locks.stats().waiting < before + tasks:
         await asyncio.sleep(0)
     await process.locks.explain(name)  # behind the ask on the same connection
     return started

@@ -155,6 +155,7 @@ async def test_kill_9_of_workers_loses_nothing(
                 return await run.completed() >= wanted
 
             await until(so_many)
+            await until(lambda: _somebody_works(queue))
             victim = chance.choice(queue.worker_pids)
             os.kill(victim, signal.SIGKILL)
             await heard(WorkerLost, pid=victim)
@@ -164,6 +165,10 @@ async def test_kill_9_of_workers_loses_nothing(
     assert account.verdict(most_duplicates=kills * CONCURRENCY).ruling == "valid"
     assert account.done == 2000
     assert heard.count(TasksStranded) == 0
+
+
+async def _somebody_works(queue: QueueManager) -> bool:
+    return bool(queue.worker_pids)
 
 
 async def test_a_queue_that_pops_before_it_owns_loses_tasks_to_kill_9(
@@ -182,7 +187,7 @@ async def test_a_queue_that_pops_before_it_owns_loses_tasks_to_kill_9(
         await until(some_done)
         os.kill(queue.worker_pids[0], signal.SIGKILL)
         await heard(WorkerLost)
-        await until(lambda: _is_idle(queue))
+        await until(lambda: _is_idle(queue, queue))
         with pytest.raises(TimeoutError):
             await until(run.over, within_s=1.5)
 
@@ -438,12 +443,15 @@ async def test_lost_answers_strand_no_task(
     sha = broker._EXCHANGE.sha.encode()
     proxy = FaultProxy(private_server.url, seed=7, redis=True)
     await proxy.start()
-    async with a_queue(proxy.url, heard) as queue:
-        run = Run(queue, history)
+    async with (
+        a_queue(private_server.url, Heard()) as onlooker,
+        a_queue(proxy.url, heard) as queue,
+    ):
+        run = Run(onlooker, history)
         await run.puts(1500)
         async with proxy.poisoned(LoseReply(of=sha, chance=0.1)):
             await queue.start_workers(in_process=True)
-            await until(lambda: _is_idle(queue))
+            await until(lambda: _is_idle(onlooker, queue))
         if remembered:
             await until(run.over)
         else:
@@ -458,8 +466,8 @@ async def test_lost_answers_strand_no_task(
         assert run.account().verdict(most_duplicates=0).ruling == "valid"
 
 
-async def _is_idle(queue: QueueManager) -> bool:
-    return not (await queue.stats()).depth and not queue.counts().running
+async def _is_idle(onlooker: QueueManager, queue: QueueManager) -> bool:
+    return not (await onlooker.stats()).depth and not queue.counts().running
 
 
 def with_text(script: Script, text: str) -> Script:

@@ -1,4 +1,4 @@
-"""Stories of sessions with real processes and servers that die, stop and lose each other.
+"""Stories of sessions with real processes and servers that die, stop or lose sight.
 
 In each: others see the session as dead within its bound, its owner learns of the loss
 before the server could give its claims to somebody else, and a name that was lost is

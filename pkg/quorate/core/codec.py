@@ -17,6 +17,9 @@ Json: TypeAlias = Any
 MAX_DEPTH = 64
 MAX_INT = 2**63
 
+_PLAIN = frozenset((str, bool, type(None)))
+"""What needs no look: the encoder takes it, and it comes back as it was."""
+
 _encode = json.JSONEncoder(
     ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False
 ).encode
@@ -54,12 +57,7 @@ def decode(data: bytes | str, what: str, max_bytes: int = 64 * 1024 * 1024) -> J
     try:
         # json.loads would guess at UTF-16 and UTF-32; only UTF-8 travels.
         text = data.decode() if isinstance(data, bytes) else data
-        return json.loads(
-            text,
-            object_pairs_hook=_no_duplicates,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-        )
+        return _decode(text)
     except InvalidPayload:
         raise
     except (ValueError, RecursionError) as error:
@@ -68,7 +66,7 @@ def decode(data: bytes | str, what: str, max_bytes: int = 64 * 1024 * 1024) -> J
 
 def _check(value: Json, what: str, path: str, depth: int) -> None:
     kind = type(value)
-    if kind is str or value is None or kind is bool:
+    if kind in _PLAIN:
         return
     if kind is int or kind is float:
         _check_number(value, what, path)
@@ -95,7 +93,8 @@ def _check_inside(value: Json, what: str, path: str, depth: int) -> None:
         raise InvalidPayload(f"The {what} is nested deeper than {MAX_DEPTH} levels.")
     if type(value) is list:
         for index, item in enumerate(value):
-            _check(item, what, f"{path}[{index}]", depth + 1)
+            if type(item) not in _PLAIN:
+                _check(item, what, f"{path}[{index}]", depth + 1)
         return
     for key, item in value.items():
         if type(key) is not str:
@@ -103,7 +102,8 @@ def _check_inside(value: Json, what: str, path: str, depth: int) -> None:
                 f"The {what} has the key {key!r} {_at(path)}.",
                 "JSON keys are text; it would come back as another key.",
             )
-        _check(item, what, f"{path}.{key}" if path else key, depth + 1)
+        if type(item) not in _PLAIN:
+            _check(item, what, f"{path}.{key}" if path else key, depth + 1)
 
 
 def _at(path: str) -> str:
@@ -128,3 +128,10 @@ def _finite(text: str) -> float:
 
 def _refuse_constant(name: str) -> Json:
     raise InvalidPayload(f"{name} is not JSON.")
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=_no_duplicates,
+    parse_constant=_refuse_constant,
+    parse_float=_finite,
+).decode

@@ -22,6 +22,10 @@ Clean = Callable[[str, str], Awaitable[None]]
 AFTER_THE_END_S = 0.05
 SPREAD_S = 0.3
 IDLE_S = 3600.0
+AGAIN_S = 0.5
+ALERT_S = 6.0
+"""Who dies seldom dies alone, but a renewal tells only of the first end to come: after
+a death the sweeper looks again so often for so long, which is past the next renewal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +42,23 @@ class Sweeper:
     name = "sweeper"
 
     def __init__(
-        self, store: SessionStore, *, emit: Emit, clock: Clock, chance: Chance
+        self,
+        store: SessionStore,
+        *,
+        emit: Emit,
+        clock: Clock,
+        chance: Chance,
+        alert_s: float = ALERT_S,
     ) -> None:
         self._store = store
+        self._alert_s = alert_s
         self._emit = emit
         self._clock = clock
         self._chance = chance
         self._rooms: list[Room] = []
         self._due: dict[str, float] = {}
+        self._found: dict[str, set[str]] = {}
+        self._alert_until: dict[str, float] = {}
         self.wake: Callable[[], None] = lambda: None
 
     def add(self, room: Room) -> None:
@@ -83,6 +96,7 @@ class Sweeper:
         buried = 0
         errors: list[Exception] = []
         dead = await self._store.dead(tag)
+        self._stay_alert(tag, dead)
         while dead:
             newly = [name for name in dead if await self._clean(tag, name, errors)]
             buried += len(newly)
@@ -91,6 +105,15 @@ class Sweeper:
         if errors:
             raise errors[0]
         return buried
+
+    def _stay_alert(self, tag: str, dead: list[str]) -> None:
+        """Look again soon if somebody has died who was not dead the last time."""
+        now, before = self._clock.monotonic(), self._found.get(tag, set())
+        self._found[tag] = set(dead)
+        if self._found[tag] - before:
+            self._alert_until[tag] = now + self._alert_s
+        if now < self._alert_until.get(tag, 0.0):
+            self.look_in(tag, AGAIN_S)
 
     async def _clean(self, tag: str, session: str, errors: list[Exception]) -> bool:
         try:

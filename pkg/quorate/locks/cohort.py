@@ -30,15 +30,24 @@ class Place:
 
 
 class Gate:
-    """The line before one lock. It exists while a task here leads or holds."""
+    """The line before one lock. It exists while a task here leads or holds.
 
-    __slots__ = ("_line",)
+    `hold` is what is held here; `bid`, or `asking` or `timer` on the way to it, a place
+    in the server's line that was taken ahead of time.
+    """
+
+    __slots__ = ("_line", "asking", "bid", "hold", "timer")
 
     def __init__(self) -> None:
         self._line: OrderedDict[Place, None] = OrderedDict()
+        self.hold: Hold | None = None
+        self.bid: Bid | None = None
+        self.asking: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
 
-    def __len__(self) -> int:
-        return len(self._line)
+    @property
+    def is_ahead(self) -> bool:
+        return not (self.bid is None and self.asking is None and self.timer is None)
 
     def stand(self, attempt: Attempt) -> Place:
         """Stand at the end of the line."""

@@ -12,6 +12,7 @@ import asyncio
 from quorate.core.errors import LockNotGranted, QuorateError, SessionLostError
 from quorate.core.failpoint import failpoint
 
+from .ahead import Ahead
 from .answers import Was
 from .bid import Attempt, Bid, Parts
 from .cohort import Gate, Passing, Turn
@@ -32,6 +33,7 @@ class LockDesk:
         self._parts = parts
         self._bids = bids
         self._returns = returns
+        self._ahead = Ahead(parts, bids)
         self._passing = Passing(parts.config.passing_s)
         self._gates: dict[str, Gate] = {}
         self._closed = False
@@ -66,6 +68,10 @@ class LockDesk:
             tally.waiting -= 1
         self.holdings.enter(hold, attempt)
         self.holdings.ends_by(hold, self._hard_end)
+        if not hold.shared:
+            gate = self._gates[wish.name]
+            gate.hold = hold
+            self._ahead.plan(gate)
         return hold
 
     async def give_back(self, hold: Hold) -> Was:
@@ -104,7 +110,7 @@ class LockDesk:
             return
         self.holdings.tell_lost(hold, why)
         if not hold.shared:
-            self._call_next(hold.wish.name, None)
+            self._hold_is_over(hold.wish.name)
 
     def session_lost(self, session: str) -> None:
         """All holds of a session are over."""
@@ -128,7 +134,7 @@ class LockDesk:
             gate = self._gates[wish.name] = Gate()
             return await self._lead(gate, attempt, None)
         attempt.contended = True
-        if wish.wait_s == 0:
+        if wish.is_try:
             raise self.holdings.denied(attempt)
         turn = await self._stand(gate, attempt)
         if not isinstance(turn, Hold):
@@ -136,11 +142,14 @@ class LockDesk:
         if turn.left_s(self._parts.now()) > 0.0:
             return turn
         self.lose(turn, "it was not renewed in time", is_claimed=True)
-        return await self._lead(gate, attempt, None)
+        gate.hold = None
+        bid = self._fitting(self._ahead.end(gate), attempt)
+        return await self._lead(gate, attempt, bid)
 
     async def _stand(self, gate: Gate, attempt: Attempt) -> Turn:
         """Wait in the line of this process."""
         place = gate.stand(attempt)
+        self._ahead.plan(gate)
         try:
             return await place.turn
         except BaseException:
@@ -148,6 +157,8 @@ class LockDesk:
                 self._hand_on(attempt.wish.name, place.turn.result())
             else:
                 gate.leave(place)
+                if gate.first() is None and (bid := self._ahead.end(gate)) is not None:
+                    self._bids.abandon(bid)
             raise
 
     async def _lead(self, gate: Gate | None, attempt: Attempt, bid: Bid | None) -> Hold:
@@ -185,25 +196,27 @@ class LockDesk:
         """Who led is gone; `bid` is its place in the server's line, if it has one."""
         gate = self._gates[name]
         place = gate.first()
-        if bid is not None and (
-            place is None
-            or bid.is_void
-            or bid.wish.timeout_s is not None
-            or place.attempt.wish.timeout_s is not None
-        ):
-            self._bids.abandon(bid)
-            bid = None
+        bid = self._fitting(bid, place.attempt if place else None)
         if place is None:
             del self._gates[name]
         else:
             gate.call(place, bid)
+
+    def _fitting(self, bid: Bid | None, attempt: Attempt | None) -> Bid | None:
+        """`bid` if this attempt can go on with it; otherwise it is abandoned."""
+        if bid is None:
+            return None
+        if attempt and not bid.is_void and bid.wish.timeout_s == attempt.wish.timeout_s:
+            return bid
+        self._bids.abandon(bid)
+        return None
 
     def _hand_on(self, name: str, turn: Turn) -> None:
         """Who had its turn was cancelled before it could take it."""
         if not isinstance(turn, Hold):
             self._call_next(name, turn)
         elif turn.lost:
-            self._call_next(name, None)
+            self._hold_is_over(name)
         elif not self._pass_on(turn):
             self._let_go(turn)
             self._returns.soon(_claim(turn))
@@ -238,7 +251,12 @@ class LockDesk:
         """
         self.holdings.remove(hold)
         if not hold.shared:
-            self._call_next(hold.wish.name, None)
+            self._hold_is_over(hold.wish.name)
+
+    def _hold_is_over(self, name: str) -> None:
+        gate = self._gates[name]
+        gate.hold = None
+        self._call_next(name, self._ahead.end(gate))
 
     async def _leave(self, hold: Hold) -> Was:
         claim = _claim(hold)

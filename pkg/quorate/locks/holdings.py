@@ -81,7 +81,7 @@ class Holdings:
             raise lost_error(wish.name, hold.lost)
         again = wish.lock_type is LockType.REENTRANT and not hold.shared
         if not again and not (wish.shared and hold.shared):
-            if wish.wait_s == 0:
+            if wish.is_try:
                 raise self.denied(attempt)
             raise DeadlockError(
                 f"The lock {wish.name!r} would wait for itself.",

@@ -43,7 +43,7 @@ from .returning import Claim, Returns
 from .store import LockStore
 from .template import NameTemplate, check_function
 from .waiting import Bids
-from .wish import Wish
+from .wish import checked_wish
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -162,8 +162,11 @@ class LockManager:
         Raises `InvalidName` and `InvalidInput` at once; when entered also
         `DeadlockError` (the owner holds it already), `StoreUnavailable`.
         """
-        wish = Wish(name, lock_type, wait_s, timeout_s, label, on_loss, owner)
-        return LockBlock(self._open_desk(), wish.checked(self.config))
+        wish = checked_wish(
+            self.config, name, lock_type, wait_s=wait_s, timeout_s=timeout_s,
+            label=label, on_loss=on_loss, owner=owner,
+        )  # fmt: skip
+        return LockBlock(self._open_desk(), wish)
 
     def with_lock(
         self,
@@ -183,9 +186,10 @@ class LockManager:
         The template is checked against the function here: `InvalidName` for a parameter
         that it does not have, `InvalidInput` for a function that is not async.
         """
-        open_wish = Wish(
-            "any", lock_type, wait_s, timeout_s, label or template, on_loss
-        ).checked(self.config)
+        open_wish = checked_wish(
+            self.config, "any", lock_type, wait_s=wait_s, timeout_s=timeout_s,
+            label=label or template, on_loss=on_loss,
+        )  # fmt: skip
 
         def decorate(
             function: Callable[P, Awaitable[R]],

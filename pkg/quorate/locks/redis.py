@@ -51,6 +51,7 @@ _EXPLAIN = load("quorate.locks", "explain")
 _SURVEY = load("quorate.locks", "survey")
 
 REJOINS = 3
+_CLAIMED = (b"granted", b"queued")
 CLEANED_AT_ONCE = 100
 WAITERS_TOLD = 1000
 _WAS: dict[bytes, Was] = {
@@ -70,6 +71,7 @@ class RedisLocks:
         self._hear: Hear | None = None
         self._channels: dict[str, tuple[str, str]] = {}
         self._entering: dict[str, asyncio.Lock] = {}
+        self._claimed: set[str] = set()
 
     def listen(self, hear: Hear) -> Callable[[], None]:
         """Tell `hear` of grants, losses and missed news. Returns its undoing."""
@@ -96,6 +98,8 @@ class RedisLocks:
                 raise SessionLostError(f"The session {ask.under} is over.")
             asked_at = self._clock.monotonic()
             reply, echo = await self._send(ask, tag, me)
+            if reply[0] in _CLAIMED:
+                self._claimed.add(me)
             if reply[0] == b"granted":
                 return read_granted(reply, ask, (tag, me), asked_at, echo=echo)
             if reply[0] == b"queued":
@@ -164,6 +168,7 @@ class RedisLocks:
         args: list[str | int] = [
             *(key_name(ask.name), ask.id, me, "s" if ask.shared else "x"),
             *(int(ask.wait), round(ask.hard_s * 1000), ask.owner, ask.label),
+            int(me not in self._claimed),
         ]
         try:
             return await self._wire.calls.call(_ACQUIRE, keys, args), False

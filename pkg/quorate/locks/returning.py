@@ -41,6 +41,7 @@ class Returns:
         self._tasks = tasks
         self._emit = emit
         self._open: dict[str, Claim] = {}
+        self._closed = False
         self._duty = tasks.employ(self)
 
     def __len__(self) -> int:
@@ -50,7 +51,9 @@ class Returns:
         return ident in self._open
 
     def soon(self, claim: Claim) -> None:
-        """End `claim` in the background."""
+        """End `claim` in the background. After `settle` its session's end does that."""
+        if self._closed:
+            return
         self._open[claim.id] = claim
         self._tasks.spawn(self._try(claim), "give back a lock")
 
@@ -66,7 +69,8 @@ class Returns:
             del self._open[claim.id]
 
     async def settle(self, within_s: float) -> None:
-        """End all that is open, as far as that goes within `within_s`."""
+        """The last call: end all that is open, as far as that goes in `within_s`."""
+        self._closed = True
         try:
             async with asyncio.timeout(within_s):
                 for claim in tuple(self._open.values()):

@@ -11,14 +11,19 @@ from .model import LockConfig
 
 
 async def get_lock_manager(
-    url: str, config: LockConfig | None = None, *, emit: Emit = silent
+    url: str,
+    config: LockConfig | None = None,
+    *,
+    namespace: str = "quorate",
+    emit: Emit = silent,
 ) -> LockManager:
     """A lock manager that is ready for use.
 
+    Managers with the same URL and namespace share their locks, wherever they run.
     Close it with `await manager.close()`, or use it with `async with`. Raises
     `InvalidUrl`, `StoreUnavailable`.
     """
-    backend = Backend(url, emit=emit)
+    backend = Backend(url, namespace=namespace, emit=emit)
     household = Household()
     await household.start(backend)
     manager = LockManager.over(

@@ -167,7 +167,7 @@ class Bids:
             name=wish.name,
             id=f"{self._parts.session.id}:{next(self._ids)}",
             shared=wish.shared,
-            wait=wish.wait_s != 0,
+            wait=not wish.is_try,
             hard_s=wish.timeout_s or 0.0,
             owner=owner_id(attempt.owner),
             label=wish.label,

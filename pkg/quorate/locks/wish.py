@@ -10,6 +10,8 @@ from quorate.core.names import check_name
 
 from .model import LockConfig, LockType, OnLoss, check_timeout, check_wait
 
+_ON_LOSS = get_args(OnLoss)
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -27,27 +29,45 @@ class Wish:
     def shared(self) -> bool:
         return self.lock_type is LockType.SHARED
 
-    def checked(self, config: LockConfig) -> Wish:
-        """The same with what is left open filled in. Raises `InvalidInput`."""
-        if not isinstance(self.lock_type, LockType):
-            raise InvalidInput(
-                f"{self.lock_type!r} is not a kind of lock.",
-                fix=f"Use one of {', '.join(f'LockType.{t.name}' for t in LockType)}.",
-            )
-        if self.on_loss not in get_args(OnLoss):
-            raise InvalidInput(
-                f"on_loss = {self.on_loss!r} cannot be used.",
-                fix="Use 'cancel' or 'flag'.",
-            )
-        check_wait(self.wait_s)
-        if self.timeout_s is not None:
-            check_timeout(self.timeout_s)
-        return Wish(
-            name=check_name(self.name, "lock"),
-            lock_type=self.lock_type,
-            wait_s=config.wait_s if self.wait_s is None else self.wait_s,
-            timeout_s=config.timeout_of(self.timeout_s),
-            label=check_name(self.label, "label") if self.label else "",
-            on_loss=self.on_loss,
-            owner=check_name(self.owner, "owner") if self.owner else "",
+    @property
+    def is_try(self) -> bool:
+        """Only tried: it never waits."""
+        return self.wait_s == 0
+
+
+def checked_wish(
+    config: LockConfig,
+    name: str,
+    lock_type: LockType,
+    *,
+    wait_s: float | None,
+    timeout_s: float | None,
+    label: str,
+    on_loss: OnLoss,
+    owner: str = "",
+) -> Wish:
+    """A wish that can be fulfilled, what is left open filled in from `config`.
+
+    Raises `InvalidName`, `InvalidInput`.
+    """
+    if not isinstance(lock_type, LockType):
+        raise InvalidInput(
+            f"{lock_type!r} is not a kind of lock.",
+            fix=f"Use one of {', '.join(f'LockType.{t.name}' for t in LockType)}.",
         )
+    if on_loss not in _ON_LOSS:
+        raise InvalidInput(
+            f"on_loss = {on_loss!r} cannot be used.", fix="Use 'cancel' or 'flag'."
+        )
+    check_wait(wait_s)
+    if timeout_s is not None:
+        check_timeout(timeout_s)
+    return Wish(
+        name=check_name(name, "lock"),
+        lock_type=lock_type,
+        wait_s=config.wait_s if wait_s is None else wait_s,
+        timeout_s=config.timeout_of(timeout_s),
+        label=check_name(label, "label") if label else "",
+        on_loss=on_loss,
+        owner=check_name(owner, "owner") if owner else "",
+    )

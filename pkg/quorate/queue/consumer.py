@@ -28,7 +28,8 @@ from .running import Running, Stop
 from .tally import Bookkeeper, Tally
 
 SECOND_AT = 32
-"""A second exchange goes out while one is under way, if so many tasks are finished."""
+"""A second exchange goes out while one is under way, if so many tasks are finished, or
+if a whole batch would fit and the last answer was a full one."""
 
 UPKEEP_EVERY_S = 0.02
 LOOK_EVERY_S = 0.1
@@ -126,7 +127,7 @@ class Consumer:
         self.look_again()
 
     async def next_request(self, exchanger: int, number: int) -> Request | None:
-        if exchanger and not self._wants_second():
+        if exchanger and not (self._exchangers[0].is_open and self._has_more()):
             return None
         desk = self._desk
         if self._me is None or not desk.session.is_alive(desk.tag, self._me):
@@ -144,12 +145,15 @@ class Consumer:
             self._next_look = now + LOOK_EVERY_S
         bell = Bell(desk.channel, slots.total > 0, self._may_be_listed)
         self._may_be_listed = self._may_be_listed or bell.wanted
+        takes = self._intake.ask(exchanger, slots)
+        if not exchanger and self._has_more():
+            self._duties[1].wake()
         return Request(
             session=self._me,
             exchanger=exchanger,
             number=number,
             finished=finished,
-            takes=self._intake.ask(exchanger, slots),
+            takes=takes,
             slots=slots,
             bell=bell,
             upkeep=upkeep,
@@ -191,8 +195,9 @@ class Consumer:
             return poll_s
         return min(poll_s, max(0.001, self._due_at - self._desk.clock.monotonic()))
 
-    def _wants_second(self) -> bool:
-        return self._exchangers[0].is_open and len(self._finished) >= SECOND_AT
+    def _has_more(self) -> bool:
+        """Is there enough for a second exchange beside the first?"""
+        return len(self._finished) >= SECOND_AT or self._intake.has_room_for_second
 
     def _wake(self) -> None:
         if self._duties:

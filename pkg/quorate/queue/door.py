@@ -18,6 +18,8 @@ from quorate.wire.redis import WireLimits
 from .manager import QueueManager
 from .model import LaneWeights, QueueConfig, QueueType, RetryPolicy
 
+RETRIES_A_TTL = 15
+
 
 async def get_queue_manager(
     kind: QueueType = QueueType.REDIS,
@@ -48,6 +50,7 @@ async def get_queue_manager(
         terms=LeaseTerms(
             ttl_s=session.ttl_s,
             renew_every_s=session.renew_every_s,
+            retry_every_s=session.ttl_s / RETRIES_A_TTL,
             max_stall_s=session.max_stall_s,
         ),
         limits=WireLimits(

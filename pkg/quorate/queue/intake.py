@@ -40,6 +40,12 @@ class Intake:
         self._asked: dict[int, Slots] = {}
         self._shares = Shares()
         self._sight: Sight | None = None
+        self._is_plenty = False
+
+    @property
+    def has_room_for_second(self) -> bool:
+        """Would another whole batch fit, and is there likely to be one?"""
+        return self._is_plenty and self.free().total >= max(self.batch, OVERLAP_FROM)
 
     @property
     def is_quiet(self) -> bool:
@@ -69,6 +75,7 @@ class Intake:
         """Learn from an answer."""
         self._asked.pop(request.exchanger, None)
         taken = count_by_lane(answer.leases)
+        self._is_plenty = answer.alive and not answer.is_short
         if answer.sight is not None:
             self._sight = answer.sight
         elif answer.is_short and request.slots.others:

@@ -68,14 +68,14 @@ def free_slots(concurrency: int, reserved: int, *, busy: int, urgent: int) -> Sl
 def plan(shares: Shares, slots: Slots, sight: Sight | None, rules: LaneRules) -> Counts:
     """How many to take of each lane, most urgent first.
 
-    What a lane lacks goes to the others when the server takes in this order. The first
-    lane is always tried, because a task may have come since the last look; the others
-    only if they had tasks then, or if nobody has looked yet.
+    The server fills what is left over from any lane. The first lane is tried with all
+    places even if it was empty at the last look, because an urgent task may have come
+    since; the others are counted on only if they had tasks then, or nobody has looked.
     """
     if rules.strict:
         return (slots.total, slots.others, slots.others)
     depths = sight.depths if sight is not None else (slots.total,) * LANES
-    left = [slots.total, *(min(depth, slots.others) for depth in depths[1:])]
+    left = [depths[0], *(min(depth, slots.others) for depth in depths[1:])]
     aged = _aged_lanes(sight, rules)
     passes, since, counts = list(shares.passes), list(shares.since), [0] * LANES
     others = slots.others
@@ -93,7 +93,7 @@ def plan(shares: Shares, slots: Slots, sight: Sight | None, rules: LaneRules) ->
             others -= 1
             if not others:
                 left[1] = left[2] = 0
-    return (counts[0], counts[1], counts[2])
+    return (counts[0] if depths[0] else slots.total, counts[1], counts[2])
 
 
 def charge(

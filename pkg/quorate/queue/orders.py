@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from types import ModuleType
+from typing import TypeGuard
 
 from quorate.core import lifecycle
 from quorate.core.codec import Json
@@ -119,14 +120,18 @@ def retry_of(facts: Json, main: ModuleType | None) -> RetryPolicy:
     """The retry policy again."""
     base_s, cap_s, growth, jitter = facts["backoff"]
     errors = [resolve(reference, main) for reference in facts["give_up_on"]]
-    give_up_on = tuple(error for error in errors if isinstance(error, type))
-    if not all(issubclass(error, Exception) for error in give_up_on):
+    give_up_on = tuple(error for error in errors if _is_error(error))
+    if len(give_up_on) < len(errors):
         raise InvalidInput(f"{facts['give_up_on']} are not all errors.")
     return RetryPolicy(
         facts["attempts"],
         Backoff(base_s, cap_s, Growth(growth), Jitter(jitter)),
         give_up_on,
     )
+
+
+def _is_error(found: object) -> TypeGuard[type[Exception]]:
+    return isinstance(found, type) and issubclass(found, Exception)
 
 
 def report(what: str, value: Json) -> bytes:

@@ -38,7 +38,6 @@ class Bell:
 
     channel: str
     wanted: bool
-    urgent_only: bool = False
     was_listed: bool = True
 
 

@@ -56,8 +56,8 @@ class Run:
     """One attempt under way."""
 
     __slots__ = (
-        "begun", "context", "handler", "header", "is_marked", "lease", "limit_s",
-        "payload", "stop", "task",
+        "begun", "context", "handler", "header", "is_marked", "is_read", "lease",
+        "limit_s", "payload", "stop", "task",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +71,7 @@ class Run:
         self.begun = False
         self.stop: Stop | None = None
         self.is_marked = False
+        self.is_read = False
         self.context: TaskContext | None = None
         self.task: asyncio.Task[None] | None = None
 
@@ -189,24 +190,23 @@ class Running:
     async def _call(self, run: Run, ends_at: float) -> object:
         handler = run.handler
         payload = read_payload(run.payload)
-        run.context = TaskContext(
-            run.lease,
-            handler.name,
-            self._desk.queue,
-            ends_at,
-            functools.partial(self._report, run),
-        )
+        run.is_read = True
+        args: tuple[object, ...] = (payload,)
+        kwargs: dict[str, Json] = {}
         if run.header.is_call:
-            args, kwargs = payload["args"], payload["kwargs"]
-        else:
-            args = (payload, run.context) if handler.takes_context else (payload,)
-            kwargs = {}
+            args, kwargs = tuple(payload["args"]), payload["kwargs"]
+        elif handler.takes_context:
+            report = functools.partial(self._report, run)
+            run.context = TaskContext(
+                run.lease, handler.name, self._desk.queue, ends_at, report
+            )
+            args = (payload, run.context)
         if handler.is_async:
             return await cast("Awaitable[object]", handler.function(*args, **kwargs))
         return await self._in_thread(handler, args, kwargs)
 
     async def _in_thread(
-        self, handler: Handler, args: tuple[Json, ...], kwargs: dict[str, Json]
+        self, handler: Handler, args: tuple[object, ...], kwargs: dict[str, Json]
     ) -> object:
         if self._threads is None:
             self._threads = ThreadPoolExecutor(
@@ -234,7 +234,7 @@ class Running:
         return after_success(body, keep_s)
 
     def _failed(self, run: Run, error: BaseException) -> Move:
-        if run.context is None and isinstance(error, InvalidPayload):
+        if not run.is_read and isinstance(error, InvalidPayload):
             return dead(run.lease, DeadReason.UNDECODABLE, str(error))
         policy = self._policy(run)
         failure = failure_of(error, policy)

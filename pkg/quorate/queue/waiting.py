@@ -12,7 +12,14 @@ from contextlib import contextmanager
 
 from quorate.core.clock import Clock
 from quorate.core.codec import Json, decode
-from quorate.core.errors import ResultPending, TaskFailed, UnknownTask
+from quorate.core.errors import (
+    OutcomeUnknown,
+    ResultPending,
+    StoreError,
+    StoreUnavailable,
+    TaskFailed,
+    UnknownTask,
+)
 
 from .model import TaskState
 from .ports import Found, Results
@@ -42,18 +49,23 @@ class Waiting:
         """What the handler returned.
 
         Raises `TaskFailed` if the task is dead or cancelled, `UnknownTask` if it is not
-        known (any more), `ResultPending` after `wait_s`.
+        known (any more), `ResultPending` after `wait_s`. While the server is away it
+        waits on; `StoreUnavailable` is raised only if it is still away then.
         """
         ends_at = self._clock.monotonic() + wait_s
+        tell = self._channel if wait_s else ""
         with self._bell(task_id) as bell:
-            found = await results.find(task_id, tell=self._channel if wait_s else "")
-            while not is_over(found):
+            asked = await _ask(results, task_id, tell)
+            while isinstance(asked, StoreError) or not is_over(asked):
                 left_s = ends_at - self._clock.monotonic()
-                if left_s <= 0:
-                    raise pending(task_id, found, wait_s)
-                await _heard(bell, min(left_s, ASK_AGAIN_S))
-                found = await results.find(task_id, tell=self._channel)
-        return value_of(task_id, found)
+                if left_s > 0:
+                    await _heard(bell, min(left_s, ASK_AGAIN_S))
+                    asked = await _ask(results, task_id, tell)
+                elif isinstance(asked, StoreError):
+                    raise asked
+                else:
+                    raise pending(task_id, asked, wait_s)
+        return value_of(task_id, asked)
 
     @contextmanager
     def _bell(self, task_id: str) -> Iterator[asyncio.Event]:
@@ -101,6 +113,14 @@ def pending(task_id: str, found: Found, wait_s: float) -> ResultPending:
         f"It is {state}.",
         "Wait longer with wait_s=…, or ask explain() what keeps it.",
     )
+
+
+async def _ask(results: Results, task_id: str, tell: str) -> Found | StoreError:
+    """What is known of the task; or why nobody answers, which may pass."""
+    try:
+        return await results.find(task_id, tell=tell)
+    except (StoreUnavailable, OutcomeUnknown) as error:
+        return error
 
 
 async def _heard(bell: asyncio.Event, within_s: float) -> None:

@@ -44,6 +44,7 @@ class Worker:
         self._mailbox = mailbox
         self._handlers = handlers
         self._clock = clock
+        self._emit = emit
         self._tasks = Tasks(emit, clock)
         self._consumers: dict[str, Consumer] = {}
         self._desks: list[Desk] = []
@@ -66,6 +67,7 @@ class Worker:
 
     async def start(self, desks: list[Desk]) -> None:
         """Begin to claim from these queues."""
+        self._tasks = Tasks(self._emit, self._clock)
         self._mailbox.on_work = self._work_came
         self._mailbox.on_cancel = self._cancelled
         self._leave_session = self._session.on_lost(self._lost)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
 from quorate.backend import Backend
-from quorate.core.errors import MissingCapability, StoreError
+from quorate.core.errors import InvalidSettings, MissingCapability, StoreError
 from quorate.core.events import Emit, silent
 from quorate.verdict.model import HealthState, HealthStatus
 
@@ -38,7 +38,7 @@ class RegistryConfig:
     `check_interval` is how often discovery compares its revisions with the store's,
     `timeout` how long the probe of a suspect may take. If more than `protect_share` of
     a service, and at least `protect_least`, vanish at once, they stay as suspects until
-    probed. `consul_host` is for the Consul backend.
+    probed. `consul_host` is for the Consul backend. Raises `InvalidSettings`.
     """
 
     consul_host: str = ""
@@ -47,6 +47,24 @@ class RegistryConfig:
     timeout: float = 1.0
     protect_share: float = 0.3
     protect_least: int = 2
+
+    def __post_init__(self) -> None:
+        rules = {
+            f"check_interval is {self.check_interval!r}; it must be above 0.": (
+                self.check_interval > 0
+            ),
+            f"timeout is {self.timeout!r}; it must be above 0.": self.timeout > 0,
+            f"protect_share is {self.protect_share!r}; it is above 0 and at most 1.": (
+                0 < self.protect_share <= 1
+            ),
+            f"protect_least is {self.protect_least!r}; it is at least 1.": (
+                self.protect_least >= 1
+            ),
+        }
+        if faults := [fault for fault, holds in rules.items() if not holds]:
+            raise InvalidSettings(
+                "The registry cannot be used like this.", "\n  ".join(faults)
+            )
 
 
 class ServiceRegistry:

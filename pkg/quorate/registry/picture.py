@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+from quorate.verdict.model import HealthStatus
+
 from .model import ServiceInfo, Snapshot
 from .ports import Change
 
@@ -117,11 +119,20 @@ def _without(
 
 
 def _same(one: Snapshot, other: Snapshot) -> bool:
-    """Equal but for suspicion, which comes with time and not with a revision."""
+    """Equal in all that is a revision: suspicion comes with time, and the text beside
+    a state of health changes silently."""
     if one.instances == other.instances:
         return True
-    return _unsuspected(one) == _unsuspected(other)
+    return _revised(one) == _revised(other)
 
 
-def _unsuspected(snapshot: Snapshot) -> list[ServiceInfo]:
-    return [replace(info, suspect=False) for info in snapshot.instances]
+def _revised(snapshot: Snapshot) -> list[ServiceInfo]:
+    return [
+        replace(
+            info,
+            suspect=False,
+            health=HealthStatus(info.health.status),
+            last_check=None,
+        )
+        for info in snapshot.instances
+    ]

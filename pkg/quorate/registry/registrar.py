@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from quorate.core.clock import Chance
 from quorate.core.errors import (
+    InvalidInput,
     OwnershipError,
     SessionLostError,
     StaleTokenError,
@@ -103,6 +104,12 @@ class Registrar:
         session lives. Raises `StoreError` if the store did not take it; then it is not
         announced, nor will it be.
         """
+        if not isinstance(info, ServiceInfo):
+            raise InvalidInput(
+                f"{info!r} cannot be registered.",
+                "It is not a ServiceInfo.",
+                "Write ServiceInfo(id='…', name='…', endpoint='host:port').",
+            )
         if info.health.status is HealthState.UNKNOWN:
             registered = HealthStatus(
                 HealthState.HEALTHY, "registered", self._clock.now()

@@ -159,7 +159,8 @@ class Line:
         if line:
             following = self.held[name] = line.popleft()
             self.last += 32
-            self.tell(GrantNotice(name, following, self.last - 31, self.last, 0.0))
+            if following.startswith(self.session.id):
+                self.tell(GrantNotice(name, following, self.last - 31, self.last, 0.0))
         return "held"
 
     async def _step(self, call: str, ident: str) -> None:
@@ -200,5 +201,5 @@ async def turns(count: int = 20) -> None:
 async def until(is_true: Callable[[], bool], within_s: float = 5.0) -> None:
     """Wait until it is so, however many turns that takes."""
     async with asyncio.timeout(within_s):
-        while not is_true():  # noqa: ASYNC110 - no event tells of it
+        while not is_true():
             await asyncio.sleep(0)

@@ -305,7 +305,10 @@ async def test_entering_again_what_is_lost_is_refused(manager, line):
     with pytest.raises(LockLostError):
         async with manager.acquire_lock("a", LockType.REENTRANT, on_loss="flag"):
             lose(line)
-            await manager.acquire_lock("a", LockType.REENTRANT).__aenter__()
+            with pytest.raises(LockLostError):
+                await manager.acquire_lock("a", LockType.REENTRANT).__aenter__()
+
+    assert manager.stats().reentered_total == 0
 
 
 async def test_another_task_is_another_owner_unless_it_is_named(manager, line):

@@ -126,6 +126,16 @@ async def test_settling_ends_what_it_can_and_does_not_wait_for_the_rest(
     assert "me:1" in returns
 
 
+async def test_after_the_last_call_nothing_more_is_taken_on(returns, parts, line):
+    await returns.settle(1.0)
+    await parts.tasks.close()
+
+    returns.soon(Claim("a", "me:1", "me.1", echo=False))
+
+    assert line.count("leave") == 0
+    assert len(returns) == 0
+
+
 async def test_a_grant_is_trusted_from_before_it_was_given(bids, parts, clock):
     wish = Wish("a", LockType.EXCLUSIVE, timeout_s=10.0)
     bid = Bid(Ask("a", "me:1", False, True, 10.0, "o", ""), wish, parts.now())

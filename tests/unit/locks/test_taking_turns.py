@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from tests.unit.locks.line import Line, a_manager, a_session, membership, turns, until
@@ -293,7 +294,8 @@ async def test_a_return_is_not_repeated_when_the_session_is_over(manager, line):
     await turns()
     before = line.count("leave")
 
-    await asyncio.sleep(0.6)
+    assert manager._returns is not None
+    await manager._returns.tick()
 
     assert line.count("leave") == before
 
@@ -523,6 +525,165 @@ async def test_what_is_held_is_known_from_memory(manager, clock):
     await stay.leaves()
     assert manager.holders() == []
     assert manager.stats().hold_s_total == 2.0
+
+
+async def test_a_process_that_holds_for_long_stands_in_line_again_for_its_tasks(
+    line, clock
+):
+    async with a_manager(line, config=LockConfig(passing_s=0.0)) as manager:
+        stay = await holding(manager)
+        following = Stay(manager)
+        await until(lambda: bool(line.lines["a"]))
+        line.lines["a"].append("else")
+
+        await stay.leaves()
+        await following.entered()
+
+        assert line.held == {"a": "me:2"}
+        assert line.count("acquire") == 2
+        await following.leaves()
+        assert line.held == {"a": "else"}
+
+
+async def test_a_place_that_was_taken_ahead_is_given_up_when_nobody_needs_it(line):
+    async with a_manager(line, config=LockConfig(passing_s=0.0)) as manager:
+        stay = await holding(manager)
+        following = Stay(manager)
+        await until(lambda: bool(line.lines["a"]))
+
+        following.task.cancel()
+        await turns()
+
+        assert not line.lines["a"]
+        await stay.leaves()
+        assert line.is_empty()
+
+
+async def test_a_place_on_its_way_is_given_up_when_the_lock_comes_back_first(line):
+    async with a_manager(line, config=LockConfig(passing_s=0.0)) as manager:
+        stay = await holding(manager)
+        following = Stay(manager)
+        await until(lambda: line.count("acquire") == 2)
+
+        await stay.leaves()
+        await following.entered()
+
+        assert line.count("acquire") == 3
+        await following.leaves()
+        await turns()
+        assert line.is_empty()
+
+
+async def test_a_place_ahead_that_the_server_refuses_harms_nobody(line):
+    async with a_manager(line, config=LockConfig(passing_s=0.0)) as manager:
+        stay = await holding(manager)
+        line.fail("acquire", StoreUnavailable("away"), before=True)
+        following = Stay(manager)
+        await until(lambda: not line.faults)
+
+        await stay.leaves()
+        await following.entered()
+        await following.leaves()
+
+
+async def test_a_place_ahead_is_only_for_who_wants_the_same(line):
+    async with a_manager(line, config=LockConfig(passing_s=0.0)) as manager:
+        stay = await holding(manager)
+        short = Stay(manager, timeout_s=60.0)
+        following = Stay(manager)
+        await until(lambda: bool(line.lines["a"]))
+        short.task.cancel()
+        await turns()
+
+        await stay.leaves()
+        await following.entered()
+
+        assert line.asks[line.held["a"]].hard_s == 0.0
+        await following.leaves()
+        await turns()
+        assert line.is_empty()
+
+
+async def test_who_leaves_the_line_of_a_process_is_forgotten(manager):
+    stay = await holding(manager)
+    gate = manager._open_desk()._gates["a"]
+    following = Stay(manager)
+    await turns()
+
+    for _ in range(10):
+        with pytest.raises(LockNotGranted):
+            async with manager.acquire_lock("a", wait_s=0.001):
+                pass
+
+    assert len(gate._line) == 1
+    await stay.leaves()
+    await following.entered()
+    await following.leaves()
+
+
+async def test_a_lock_that_expires_on_its_way_to_the_next_task_is_given_back(
+    manager, line, clock
+):
+    stay = await holding(manager)
+    following = Stay(manager)
+    await turns()
+
+    stay._may_leave.set()
+    await asyncio.sleep(0)  # handed on, and not yet taken
+    clock._move_to(clock.monotonic() + 60.0)  # the loop stands still
+    await stay.task
+
+    grant = await following.entered()
+    assert grant.fence.session == "me.2"
+    await turns()
+    assert line.held == {"a": "me:2"}
+    await following.leaves()
+
+
+async def test_a_lock_lost_on_its_way_to_one_that_is_cancelled_passes_it_by(
+    manager, line
+):
+    stay = await holding(manager)
+    cancelled, following = Stay(manager), Stay(manager)
+    await turns()
+
+    stay._may_leave.set()
+    await asyncio.sleep(0)  # handed on, and not yet taken
+    line.session.lost(membership(line.session), "gone")
+    line.held.clear()
+    cancelled.task.cancel()
+    await stay.task
+
+    await following.entered()
+    await following.leaves()
+    assert line.is_empty()
+
+
+async def test_a_claim_that_was_asked_for_twice_is_given_back_for_good(manager, line):
+    acquire = line.acquire
+
+    async def twice(ask):
+        return replace(await acquire(ask), echo=True)
+
+    line.acquire = twice
+    async with manager.acquire_lock("a"):
+        pass
+    line.seize("b")
+    waiting = Stay(manager, "b")
+    await turns()
+    line.free("b")
+    await waiting.entered()
+    await waiting.leaves()
+
+    assert line.given_up == {"me:1", "me:2"}
+
+
+async def test_a_lock_that_came_back_in_time_is_not_ended_again(manager):
+    async with manager.acquire_lock("a", timeout_s=60.0):
+        (hold,) = manager._open_desk().holdings.all()
+        assert hold.timer is not None
+
+    assert hold.timer.cancelled()
 
 
 @pytest.mark.parametrize("others", [0, 1, 3])

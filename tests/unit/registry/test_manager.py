@@ -8,7 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from quorate.backend import Backend
-from quorate.core.errors import InvalidInput, MissingCapability, NobodyHome
+from quorate.core.errors import (
+    InvalidInput,
+    InvalidSettings,
+    MissingCapability,
+    NobodyHome,
+)
 from quorate.lease.lease import LeaseTerms
 from quorate.registry import (
     AdminState,
@@ -236,6 +241,22 @@ async def test_a_registry_alone_has_all_it_needs(namespace: str) -> None:
 
     assert [info.id for info in found] == ["a"]
     await registry.stop()
+
+
+def test_a_configuration_that_makes_no_sense_is_refused_with_all_its_faults() -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        RegistryConfig(check_interval=0, timeout=-1, protect_share=1.5, protect_least=0)
+
+    assert len(refused.value.faults) == 4
+
+
+async def test_what_is_no_instance_is_refused(opened: Opened) -> None:
+    registry = await opened()
+
+    with pytest.raises(InvalidInput, match="ServiceInfo"):
+        await registry.register("orders")  # type: ignore[arg-type]
+
+    assert registry.registrar.instances() == ()
 
 
 async def test_consul_is_refused_before_anything_is_opened(namespace: str) -> None:

@@ -10,6 +10,7 @@ from quorate.core.clock import Chance
 from quorate.registry.model import ServiceInfo, Snapshot
 from quorate.registry.picture import Picture
 from quorate.registry.ports import Change
+from quorate.verdict.model import HealthState, HealthStatus
 
 CARRY_S = 18.0
 
@@ -89,6 +90,24 @@ def test_suspicion_alone_at_the_same_revision_is_no_news() -> None:
     fresh = Snapshot.of("s", [an_instance("a", suspect=True)], epoch="e", revision=1)
 
     assert before.after_snapshot(fresh, 0.0, CARRY_S) is before
+
+
+def test_a_new_text_of_health_at_the_same_revision_is_no_other_history() -> None:
+    texts = [
+        HealthStatus(HealthState.HEALTHY, message, when)
+        for message, when in (("fine", 1.0), ("still fine", 2.0))
+    ]
+    before, fresh = (
+        Snapshot.of(
+            "s",
+            [an_instance("a", health=text, last_check=text.timestamp)],
+            epoch="e",
+            revision=1,
+        )
+        for text in texts
+    )
+
+    assert Picture(before).after_snapshot(fresh, 0.0, CARRY_S).shown.epoch == "e"
 
 
 def test_an_emptied_store_takes_nobody_away_at_once() -> None:

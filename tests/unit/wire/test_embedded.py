@@ -1,7 +1,5 @@
 """`embedded://` names what is missing or wrong. (How it lives: tests/integration.)"""
 
-
-
 from __future__ import annotations
 
 import importlib

@@ -3,28 +3,52 @@
 -- to know that a second copy is under way (see leave).
 -- KEYS  1 sessions
 -- ARGV  1 name, 2 id, 3 session, 4 mode (x | s), 5 wait (1 | 0), 6 hard ms or 0,
---       7 owner, 8 label
+--       7 owner, 8 label, 9 first: 1 until a claim of the session is known to be here
 -- returns {'granted', server ms, token, last token of the block, hard end or 0}
 --       | {'queued', server ms, first hard end among the holders or 0, a holder}
 --       | {'busy', server ms, first hard end among the holders or 0, a holder}
 --       | {'dead', server ms} the session is over
 --       | {'left', server ms} this id was given up before it arrived
 -- clock: server
--- include room
--- include holders
+-- include keys
+-- include granting
 local name, id, session, mode = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local wait, hard_ms, owner, label = ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local key = holds(name)
-if not is_alive(session) then
+local ends = redis.call('ZSCORE', KEYS[1], session)
+if not ends or tonumber(ends) <= now then
   return {'dead', now}
 end
+
+local function claim()
+  redis.call('SADD', claims(session), lines(id, name))
+  if ARGV[9] == '1' then
+    redis.call('SADD', index, session)
+  end
+end
+
+local function take(last)
+  local token, final, hard_end =
+    grant(name, mode, last, id, hard_ms, session, owner, label)
+  claim()
+  return {'granted', now, token, final, hard_end}
+end
+
+-- The usual case, before what only the others need: free, and nobody before us.
+local found = redis.call('HMGET', key, 'm', 'f')
+local held, last = found[1], found[2]
+if not held
+    and redis.call('EXISTS', writers(name), readers(name), given_up) == 0 then
+  return take(last)
+end
+-- include room
+-- include holders
 if redis.call('ZSCORE', given_up, id) then
   return {'left', now}
 end
-local held = redis.call('HGET', key, 'm')
 local one, first_end, after = '', 0, nil
 local among_readers = held == 's' and mode == 's'
-  and redis.call('EXISTS', queue(name, 'x')) == 0
+  and redis.call('EXISTS', writers(name)) == 0
 if held and not among_readers then
   held, after, one, first_end = drop_dead(name)
 end
@@ -33,14 +57,11 @@ local mine = held and redis.call('HGET', key, id)
 if mine then
   local is = fields(mine)
   local token = tonumber(is[1])
-  local last = held == 'x' and token + block - 1 or token
-  return {'granted', now, token, last, tonumber(is[2])}
+  local final = held == 'x' and token + block - 1 or token
+  return {'granted', now, token, final, tonumber(is[2])}
 end
 if not held or (held == 's' and mode == 's' and not first_alive(name, 'x')) then
-  local token, last, hard_end = grant(name, mode, id, hard_ms, session, owner, label)
-  redis.call('SADD', claims(session), lines(id, name))
-  redis.call('SADD', index, session)
-  return {'granted', now, token, last, hard_end}
+  return take(redis.call('HGET', key, 'f'))
 end
 if one == '' then
   held, after, one, first_end = drop_dead(name)
@@ -51,10 +72,9 @@ end
 local record = lines(name, mode, digits(hard_ms), digits(now), session, owner, label)
 if redis.call('HSETNX', waits, id, record) == 1 then
   local line = queue(name, mode)
-  local last = redis.call('ZRANGE', line, -1, -1, 'WITHSCORES')[2]
-  local place = math.max(micros, last and tonumber(last) + 1 or 0)
+  local before = redis.call('ZRANGE', line, -1, -1, 'WITHSCORES')[2]
+  local place = math.max(micros, before and tonumber(before) + 1 or 0)
   redis.call('ZADD', line, digits(place), id)
-  redis.call('SADD', claims(session), lines(id, name))
-  redis.call('SADD', index, session)
+  claim()
 end
 return {'queued', now, first_end, one}

@@ -4,6 +4,8 @@
 -- KEYS  1 sessions        ARGV  1 session, 2 at most so many claims
 -- returns how many claims are left | -1 when the session lives
 -- clock: server
+-- include keys
+-- include granting
 -- include room
 -- include holders
 local session = ARGV[1]

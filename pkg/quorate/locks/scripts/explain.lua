@@ -4,6 +4,8 @@
 -- returns {server ms, mode or '', last token or '',
 --          {id, holder, ms that its session lives, …}, {id, waiter, ms, …}}
 -- clock: server
+-- include keys
+-- include granting
 -- include room
 local function lives_ms(session)
   local ends = redis.call('ZSCORE', KEYS[1], session)

@@ -1,10 +1,5 @@
 -- holders: a fragment that ends claims: of the dead, and of who gives up.
--- Needs `room` before it. Clock: server.
-
--- So long the last token of a free lock is kept. Without it tokens still grow, because
--- they are never below the server's time in microseconds; with it they do even when
--- that time is set back.
-local kept_ms = 3600000
+-- Needs `room`. clock: server
 
 -- End every hold whose session is dead or whose hard end has passed. Returns how the
 -- lock is held then (false: it is free), the mode of the phase that has ended by this

@@ -1,33 +1,8 @@
--- room: what the scripts of this room share. Every key lies under the tag of KEYS[1].
--- KEYS  1 sessions (T:S)
---
---   T:l:h:<name>     HASH  the lock: f last token of the last block granted, m mode
---                          (x one writer, s readers; missing while it is free),
---                          <id> → one holder each
---   T:l:q:<name>     ZSET  waiting writers by arrival      T:l:r:<name>  waiting readers
---   T:l:w            HASH  <id> → one waiter each, of all locks of the tag
---   T:l:i:<session>  SET   the claims of a session, held or awaited: "<id>\n<name>"
---   T:l:s            SET   sessions that may have claims
---   T:l:g            ZSET  ids that were given up before they arrived → when
---   T:l:to:<session>       the channel of a session
---
--- A holder is token, hard end or 0, since, session, owner, label; a waiter is name,
--- mode, hard ms or 0, since, session, owner, label: one field a line. Names, labels and
--- owners have no line breaks. Clock: server.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local micros = time[1] * 1000000 + time[2]
-local base = string.sub(KEYS[1], 1, -2) .. 'l:'
-local waits, given_up, index = base .. 'w', base .. 'g', base .. 's'
-local block = 32
-
-local function holds(name) return base .. 'h:' .. name end
-local function claims(session) return base .. 'i:' .. session end
+-- room: who is alive, who is next, and letting them in. Needs `keys` and `granting`.
+-- clock: server
 local function queue(name, mode)
-  return base .. (mode == 'x' and 'q:' or 'r:') .. name
+  return mode == 'x' and writers(name) or readers(name)
 end
-local function digits(number) return string.format('%.0f', number) end
-local function lines(...) return table.concat({...}, '\n') end
 
 local function fields(record)
   local found = {}
@@ -44,22 +19,6 @@ end
 
 local function tell(session, ...)
   redis.call('PUBLISH', base .. 'to:' .. session, lines(...))
-end
-
--- Make `id` a holder. A writer gets a block of tokens above all before it; a reader
--- shares the last one, so that any later writer is above it.
-local function grant(name, mode, id, hard_ms, session, owner, label)
-  local key = holds(name)
-  local token = tonumber(redis.call('HGET', key, 'f') or '0')
-  if mode == 'x' or token == 0 then
-    token = math.max(token + 1, micros)
-  end
-  local last = mode == 'x' and token + block - 1 or token
-  local hard_end = hard_ms > 0 and now + hard_ms or 0
-  redis.call('HSET', key, 'm', mode, 'f', digits(last), id,
-    lines(digits(token), digits(hard_end), digits(now), session, owner, label))
-  redis.call('PERSIST', key)
-  return token, last, hard_end
 end
 
 -- The first waiter of a queue whose session lives; the dead before it are dropped.
@@ -90,9 +49,10 @@ local function admit(name, mode)
   end
   redis.call('ZREM', queue(name, mode), id)
   redis.call('HDEL', waits, id)
-  local token, last, hard_end =
-    grant(name, mode, id, tonumber(is[3]), is[5], is[6], is[7])
-  tell(is[5], 'granted', name, id, digits(token), digits(last), digits(now))
+  local last = redis.call('HGET', holds(name), 'f')
+  local token, final, hard_end =
+    grant(name, mode, last, id, tonumber(is[3]), is[5], is[6], is[7])
+  tell(is[5], 'granted', name, id, digits(token), digits(final), digits(now))
   if hard_end > 0 then
     -- Nobody sweeps a hard end: the next in line has to look when it is due.
     local next_id, next_is = first_alive(name, 'x')
@@ -122,7 +82,7 @@ local function settle(name, mode, after)
   if mode == 'x' then
     return mode
   end
-  if redis.call('EXISTS', queue(name, 'x'), queue(name, 's')) > 0 then
+  if redis.call('EXISTS', writers(name), readers(name)) > 0 then
     if mode == 's' then
       if not first_alive(name, 'x') then
         admit_readers(name)

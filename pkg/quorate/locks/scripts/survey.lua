@@ -3,6 +3,8 @@
 -- KEYS  1 sessions        ARGV  1 at most so many claims
 -- returns {name, id, session, 1 held | 0 awaited, …}
 -- clock: server
+-- include keys
+-- include granting
 -- include room
 local found, most = {}, tonumber(ARGV[1]) * 4
 for _, session in ipairs(redis.call('SMEMBERS', index)) do

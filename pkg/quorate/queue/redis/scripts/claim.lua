@@ -1,20 +1,15 @@
--- Take tasks lane by lane; what one lane lacks goes to the others. `open` is the number
--- of lanes that are served. Returns the ids, their lanes, whether all had too little, and
--- how many more could be taken of any lane but the first.
+-- Take tasks lane by lane, as many of each as `counts` says; places that are left then are
+-- filled from any lane. `open` is the number of lanes that are served. Returns the ids,
+-- their lanes, whether all had too little, and the places left for lanes but the first.
 local function take(base, counts, total, others, open)
   local ids, lanes, empty = {}, {}, {}
-  local carry = 0
-  for _ = 1, 2 do
-    for lane = 0, 2 do
-      local want = counts[lane + 1] + carry
-      if lane < open and not empty[lane] then
-        local most = lane == 0 and total or math.min(total, others)
-        local ask = math.min(want, most)
-        local got = {}
-        if ask > 0 then
-          got = redis.call('LPOP', base .. 'r' .. lane, ask) or {}
-          empty[lane] = #got < ask
-        end
+  for round = 1, 2 do
+    for lane = 0, open - 1 do
+      local most = lane == 0 and total or math.min(total, others)
+      local ask = round == 1 and math.min(counts[lane + 1], most) or most
+      if ask > 0 and not empty[lane] then
+        local got = redis.call('LPOP', base .. 'r' .. lane, ask) or {}
+        empty[lane] = #got < ask
         for _, id in ipairs(got) do
           ids[#ids + 1] = id
           lanes[#lanes + 1] = lane
@@ -23,16 +18,10 @@ local function take(base, counts, total, others, open)
         if lane > 0 then
           others = others - #got
         end
-        want = want - #got
       end
-      carry = want
-      counts[lane + 1] = 0
-    end
-    if carry <= 0 or total <= 0 then
-      break
     end
   end
-  return ids, lanes, carry > 0 and total > 0, others
+  return ids, lanes, total > 0, others
 end
 -- Five words for each claim: id, token, lane, record, envelope. A record is
 -- failures|bounces|crashes; a task with crashes has not begun before its worker says so.

@@ -1,0 +1,30 @@
+-- keys: where things lie. Every key lies under the tag of KEYS[1].
+-- KEYS  1 sessions (T:S)
+--
+--   T:l:h:<name>     HASH  the lock: f last token of the last block granted, m mode
+--                          (x one writer, s readers; missing while it is free),
+--                          <id> → one holder each
+--   T:l:q:<name>     ZSET  waiting writers by arrival      T:l:r:<name>  waiting readers
+--   T:l:w            HASH  <id> → one waiter each, of all locks of the tag
+--   T:l:i:<session>  SET   the claims of a session, held or awaited: "<id>\n<name>"
+--   T:l:s            SET   sessions that may have claims
+--   T:l:g            ZSET  ids that were given up before they arrived → when
+--   T:l:to:<session>       the channel of a session
+--
+-- A holder is token, hard end or 0, since, session, owner, label; a waiter is name,
+-- mode, hard ms or 0, since, session, owner, label: one field a line. Names, labels and
+-- owners have no line breaks.
+local base = string.sub(KEYS[1], 1, -2) .. 'l:'
+local waits, given_up, index = base .. 'w', base .. 'g', base .. 's'
+
+-- So long the last token of a free lock is kept. Without it tokens still grow, because
+-- they are never below the server's time in microseconds; with it they do even when
+-- that time is set back.
+local kept_ms = 3600000
+
+local function holds(name) return base .. 'h:' .. name end
+local function writers(name) return base .. 'q:' .. name end
+local function readers(name) return base .. 'r:' .. name end
+local function claims(session) return base .. 'i:' .. session end
+local function digits(number) return string.format('%.0f', number) end
+local function lines(...) return table.concat({...}, '\n') end

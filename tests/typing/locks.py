@@ -1,0 +1,37 @@
+"""What a type checker says of the public names of locks. Never run."""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+from quorate.locks import (
+    Explanation,
+    Grant,
+    LockConfig,
+    LockManager,
+    LockStats,
+    LockType,
+    get_lock_manager,
+)
+
+
+async def uses() -> None:
+    manager = await get_lock_manager("redis://localhost:6379", LockConfig())
+    assert_type(manager, LockManager)
+
+    async with manager.acquire_lock("resource:123", LockType.EXCLUSIVE) as grant:
+        assert_type(grant, Grant)
+        assert_type(grant.token, int)
+        assert_type(grant.valid_for(), float)
+
+    @manager.with_lock("user:{user_id}", LockType.EXCLUSIVE)
+    async def process(user_id: str, *, times: int = 1) -> float:
+        return float(times)
+
+    assert_type(await process("42", times=2), float)
+    await process(42)  # type: ignore[arg-type]
+    await process("42", often=2)  # type: ignore[call-arg]
+    manager.acquire_lock("a", on_loss="ignore")  # type: ignore[arg-type]
+
+    assert_type(manager.stats(), LockStats)
+    assert_type(await manager.explain("a"), Explanation)

@@ -1,0 +1,165 @@
+"""Tasks in: checked first, and one call for all of one tick."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import pytest
+from tests.unit.queue.fakes import FakeBroker
+
+from quorate.core.errors import InvalidInput, OutcomeUnknown, StoreUnavailable
+from quorate.core.lifecycle import Tasks
+from quorate.queue import producer as module
+from quorate.queue.envelope import read_header
+from quorate.queue.model import QueueConfig, Task, TaskPriority
+from quorate.queue.producer import Producer
+
+
+@pytest.fixture
+def broker() -> FakeBroker:
+    return FakeBroker()
+
+
+@pytest.fixture
+async def producer(broker, clock):
+    tasks = Tasks()
+    config = QueueConfig(payload_max_bytes=1000)
+    yield Producer(lambda _queue: broker, config, tasks, clock)
+    await tasks.close()
+
+
+async def test_callers_of_one_tick_share_a_call(producer, broker):
+    ids = await asyncio.gather(
+        *(producer.enqueue(Task(name="work", payload=n)) for n in range(64))
+    )
+
+    assert broker.calls == [ids]
+    assert producer.enqueued == 64
+
+
+async def test_a_crowd_is_split_into_calls_of_256(producer, broker):
+    await asyncio.gather(*(producer.enqueue(Task(name="work")) for _ in range(600)))
+
+    assert [len(call) for call in broker.calls] == [256, 256, 88]
+
+
+async def test_many_go_in_their_order(producer, broker):
+    ids = await producer.enqueue_many([Task(name="work") for _ in range(600)])
+
+    assert [task for call in broker.calls for task in call] == ids
+    assert ids == sorted(ids, key=lambda each: each[:12])
+
+
+async def test_calls_are_bounded_in_bytes(producer, broker, monkeypatch):
+    monkeypatch.setattr(module, "MOST_BYTES_IN_A_CALL", 1500)
+
+    await producer.enqueue_many([Task(name="work", payload="x" * 500)] * 5)
+
+    assert [len(call) for call in broker.calls] == [2, 2, 1]
+
+
+async def test_what_is_asked_for_travels_along(producer, broker, clock):
+    task = Task(
+        name="work", priority=TaskPriority.LOW, id="mine", timeout_s=2.0, attempts=4,
+        expires_s=60.0, keep_result_s=5.0, is_call=True,
+    )  # fmt: skip
+
+    assert await producer.enqueue(task) == "mine"
+
+    header, _ = read_header(broker.envelopes["mine"])
+    assert header == ("work", 2.0, 4, clock.now() + 60, 5.0, True)
+    assert list(broker.lanes[2]) == ["mine"]
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        Task(name=""),
+        Task(name=7),  # type: ignore[arg-type]
+        Task(name="work", queue="a\nb"),
+        Task(name="work", id=""),
+        Task(name="work", id="a\n"),
+        Task(name="work", priority="high"),  # type: ignore[arg-type]
+        Task(name="work", delay_s=-1),
+        Task(name="work", delay_s=math.nan),
+        Task(name="work", delay_s=1e12),
+        Task(name="work", timeout_s=0),
+        Task(name="work", expires_s=math.inf),
+        Task(name="work", keep_result_s=-1),
+        Task(name="work", attempts=0),
+        Task(name="work", payload={1, 2}),
+        Task(name="work", payload="x" * 2000),
+    ],
+)
+async def test_a_faulty_task_is_refused_and_nothing_is_sent(producer, broker, task):
+    with pytest.raises(InvalidInput):
+        await producer.enqueue(task)
+    with pytest.raises(InvalidInput):
+        await producer.enqueue_many([Task(name="work"), task])
+
+    assert broker.calls == []
+
+
+async def test_a_server_that_is_away_is_told_to_every_caller(producer, broker):
+    broker.away = True
+
+    told = await asyncio.gather(
+        *(producer.enqueue(Task(name="work")) for _ in range(3)),
+        return_exceptions=True,
+    )
+
+    assert [type(error) for error in told] == [StoreUnavailable] * 3
+    assert len({id(error) for error in told}) == 3
+    assert producer.enqueued == 0
+
+
+async def test_an_open_outcome_names_the_id_to_repeat_it_with(producer, broker):
+    async def silent(parcels):
+        raise OutcomeUnknown("no answer")
+
+    broker.enqueue = silent
+
+    with pytest.raises(OutcomeUnknown, match="may or may not") as told:
+        await producer.enqueue(Task(name="work", id="mine"))
+
+    assert "task_id='mine'" in told.value.fix
+
+
+async def test_a_caller_that_is_cancelled_does_not_keep_others_from_theirs(
+    producer, broker
+):
+    first = asyncio.ensure_future(producer.enqueue(Task(name="work")))
+    second = asyncio.ensure_future(producer.enqueue(Task(name="work")))
+    await asyncio.sleep(0)
+    first.cancel()
+
+    assert await second
+    assert len(broker.calls[0]) == 2
+
+
+async def test_closing_cancels_who_waits(broker, clock):
+    gate = asyncio.Event()
+
+    async def slow(parcels):
+        await gate.wait()
+
+    broker.enqueue = slow
+    tasks = Tasks()
+    producer = Producer(lambda _queue: broker, QueueConfig(), tasks, clock)
+    waiting = asyncio.ensure_future(producer.enqueue(Task(name="work")))
+    await asyncio.sleep(0.01)
+
+    await tasks.close()
+
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+async def test_names_are_remembered_up_to_a_limit(producer, monkeypatch):
+    monkeypatch.setattr(module, "MOST_NAMES_REMEMBERED", 4)
+
+    for n in range(10):
+        producer.pack(Task(name=f"work{n}"))
+
+    assert len(producer._good_names) <= 4
