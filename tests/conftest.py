@@ -1,7 +1,8 @@
 """What every test may ask for.
 
     namespace         a fresh name for keys: tests share servers and keep apart by it
-    redis_url         memory://…, a valkey and a redis in turn: for contract tests
+    redis_url         memory://…, a valkey and a redis in turn: for contract tests.
+                      With `-m fleet` a Sentinel set and a Cluster instead
     server            the shared valkey and redis in turn, a `tests.servers.Server`:
                       url, port, pid, info(), commandstats(), reset_stats(), flush(),
                       admin (a blocking client). Leave it as you found it
@@ -9,6 +10,10 @@
                       await restart(), stop()
     start_server      start_server("redis", persistence="always", password="…",
                       options={"maxmemory": "4mb"}) → a further private server
+    start_sentinels   start_sentinels(replicas=1) → a private master, its replicas and
+                      three Sentinels, a `tests.fleets.SentinelSet`: master, fail_over()
+    start_cluster     start_cluster(replicas=1) → a private Cluster of three masters, a
+                      `tests.fleets.Cluster`: owner(key), replica_of(), await move(slot)
     heard             hears events: pass `heard.emit`, then `await heard(LockLost)`
     clock             a `ManualClock`: it moves only by `await clock.advance(5)`
 
@@ -22,8 +27,10 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TypeVar
 
 import pytest
+from tests.fleets import Cluster, Fleets, SentinelSet, StartCluster, StartSentinels
 from tests.servers import (
     KINDS,
     Kind,
@@ -38,6 +45,10 @@ from quorate.testing.clock import ManualClock
 from quorate.testing.heard import Heard
 from quorate.wire.memory import open_memory
 
+FLEETS = [
+    pytest.param(name, marks=pytest.mark.fleet) for name in ("sentinel", "cluster")
+]
+T = TypeVar("T")
 _missing: set[str] = set()
 
 
@@ -55,16 +66,26 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     servers.stop()
 
 
+@pytest.fixture(scope="session")
+def fleets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleets]:
+    """The Sentinel set and the Cluster of this run, started when first asked for."""
+    fleets = Fleets(tmp_path_factory.mktemp("fleets"))
+    yield fleets
+    fleets.stop()
+
+
 @pytest.fixture
 def namespace() -> str:
     return f"test-{uuid.uuid4().hex[:12]}"
 
 
-@pytest.fixture(params=["memory", *KINDS])
+@pytest.fixture(params=["memory", *KINDS, *FLEETS])
 async def redis_url(
-    request: pytest.FixtureRequest, servers: Servers, namespace: str
+    request: pytest.FixtureRequest, servers: Servers, fleets: Fleets, namespace: str
 ) -> AsyncIterator[str]:
-    if request.param == "memory":
+    if request.param in ("sentinel", "cluster"):
+        yield fleets.shared(request.param).url
+    elif request.param == "memory":
         url = f"memory://{namespace}"
         server = await open_memory(url)
         yield url
@@ -100,6 +121,32 @@ def private_server(start_server: StartServer) -> Server:
 
 
 @pytest.fixture
+def start_sentinels(fleets: Fleets) -> Iterator[StartSentinels]:
+    started: list[SentinelSet] = []
+
+    def start(kind: Kind = "valkey", **how: object) -> SentinelSet:
+        started.append(or_skip(lambda kind: fleets.sentinels(kind, **how), kind))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+@pytest.fixture
+def start_cluster(fleets: Fleets) -> Iterator[StartCluster]:
+    started: list[Cluster] = []
+
+    def start(kind: Kind = "valkey", **how: object) -> Cluster:
+        started.append(or_skip(lambda kind: fleets.cluster(kind, **how), kind))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+@pytest.fixture
 def heard() -> Heard:
     return Heard()
 
@@ -109,7 +156,7 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-def or_skip(start: Callable[..., Server], what: object) -> Server:
+def or_skip(start: Callable[..., T], what: object) -> T:
     """The server; where there is none, the test is skipped, or fails in CI."""
     try:
         return start(what)

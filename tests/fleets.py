@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import redis
 from redis.crc import key_slot
@@ -31,7 +31,12 @@ QUICK_REPLICATION = {
     "repl-timeout": "5",
 }
 
+StartSentinels: TypeAlias = "Callable[..., SentinelSet]"
+StartCluster: TypeAlias = "Callable[..., Cluster]"
+"""A kind and settings → a private fleet that runs."""
+
 T = TypeVar("T")
+F = TypeVar("F", "SentinelSet", "Cluster")
 
 
 def until(
@@ -371,3 +376,40 @@ def node_id(server: Server) -> str:
 def _nodes(server: Server) -> list[str]:
     said = server.admin.execute_command("CLUSTER", "NODES")
     return str(said.decode()).splitlines()
+
+
+class Fleets:
+    """The fleets of a run: one of each kind to share, and private ones."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._shared: dict[str, SentinelSet | Cluster] = {}
+        self._all: list[SentinelSet | Cluster] = []
+
+    def shared(self, what: Literal["sentinel", "cluster"]) -> SentinelSet | Cluster:
+        """The one that tests share; they leave it as they found it."""
+        if what not in self._shared:
+            start = self.sentinels if what == "sentinel" else self.cluster
+            self._shared[what] = start("valkey")
+        return self._shared[what]
+
+    def sentinels(self, kind: Kind, **how: Any) -> SentinelSet:
+        """A fresh set. Raises `MissingServer`."""
+        return self._started(SentinelSet(self._place(), kind, **how))
+
+    def cluster(self, kind: Kind, **how: Any) -> Cluster:
+        """A fresh Cluster. Raises `MissingServer`."""
+        return self._started(Cluster(self._place(), kind, **how))
+
+    def stop(self) -> None:
+        """End all of them."""
+        for each in self._all:
+            each.stop()
+
+    def _place(self) -> Path:
+        return self._directory / f"fleet-{len(self._all)}"
+
+    def _started(self, fleet: F) -> F:
+        self._all.append(fleet)
+        fleet.start()
+        return fleet

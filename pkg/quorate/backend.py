@@ -16,9 +16,9 @@ from quorate.lease.keeper import Keeper
 from quorate.lease.lease import LeaseTerms
 from quorate.lease.session import Session
 from quorate.lease.sweeper import Room, Sweeper
+from quorate.wire.fleet_urls import check_url
 from quorate.wire.redis import Wire, WireLimits
 from quorate.wire.sessions import RedisSessions
-from quorate.wire.urls import check_redis_url, scheme_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,7 @@ class Backends:
     def check(self) -> None:
         """Raise `InvalidUrl` for a URL that cannot be used. Opens nothing."""
         for url in self.urls():
-            if scheme_of(url) in ("redis", "rediss"):
-                check_redis_url(url)
+            check_url(url)
 
 
 class Backend:
