@@ -60,7 +60,7 @@ async def test_ten_thousand_at_once_are_answered_in_order(wire: Wire) -> None:
     assert answers == [str(number).encode() for number in range(10_000)]
     after = wire.calls.stats()
     assert after.writes - before.writes == 1
-    assert after.connections == before.connections
+    assert after.connections == max(1, before.connections)
 
 
 async def test_a_megabyte_of_any_bytes_passes_whole(wire: Wire) -> None:
