@@ -179,13 +179,14 @@ class SentinelSet:
 
     def fail_over(self) -> None:
         """Ask for a switch, and wait until it is done."""
-        before = self.master
-        self.sentinels[0].admin.execute_command("SENTINEL", "FAILOVER", SERVICE)
+        before, sentinel = self.master, self.sentinels[0].admin
+        until(
+            "consent", lambda: sentinel.execute_command("SENTINEL", "FAILOVER", SERVICE)
+        )
         until("the switch", lambda: self.master is not before)
 
     def stop(self) -> None:
-        for server in (*self.sentinels, *self.servers):
-            server.stop()
+        at_once([server.stop for server in (*self.sentinels, *self.servers)])
 
     def _is_replicated(self) -> bool:
         first, *others = self.servers
@@ -285,28 +286,37 @@ class Cluster:
         until("a fit cluster", lambda: all(map(self._is_fit, self.servers)))
 
     def stop(self) -> None:
-        for server in self.servers:
-            server.stop()
+        at_once([server.stop for server in self.servers])
 
     def flush(self) -> None:
         """Remove all data and forget all scripts."""
         for master in self.masters:
             master.flush()
 
-    def move_slot(self, slot: int, to: Server) -> None:
-        """Move a slot key by key, as `redis-cli --cluster reshard` does."""
-        source = self.owner(slot)
+    def begin_move(self, slot: int, source: Server, to: Server) -> None:
+        """Key by key, as `redis-cli --cluster reshard` does.
+
+        From now on the slot is in both places; `finish_move` must follow.
+        """
         to.admin.execute_command(
             "CLUSTER", "SETSLOT", slot, "IMPORTING", node_id(source)
         )
         source.admin.execute_command(
             "CLUSTER", "SETSLOT", slot, "MIGRATING", node_id(to)
         )
-        while keys := source.admin.execute_command(
-            "CLUSTER", "GETKEYSINSLOT", slot, 10
-        ):
+
+    def finish_move(self, slot: int, source: Server, to: Server) -> None:
+        ask = source.admin.execute_command
+        while keys := ask("CLUSTER", "GETKEYSINSLOT", slot, 10):
             self.move_keys(source, to, keys)
         self.settle_slot(slot, source, to)
+
+    def move_as_a_whole(self, slot: int, to: Server) -> None:
+        """Let the servers move it in one piece, as Valkey 9 can."""
+        self.owner(slot).admin.execute_command(
+            "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", node_id(to)
+        )
+        until("the move", lambda: self.owner(slot) is to)
 
     def move_keys(self, source: Server, to: Server, keys: list[bytes]) -> None:
         source.admin.execute_command(
@@ -323,11 +333,12 @@ class Cluster:
                 "CLUSTER", "SETSLOT", slot, "NODE", node_id(to)
             )
 
-    async def move(self, slot: int, to: Server) -> float:
-        """Move a slot without stopping the event loop; the seconds it took."""
-        began = time.monotonic()
-        await asyncio.to_thread(self.move_slot, slot, to)
-        return time.monotonic() - began
+    async def move(self, slot: int, to: Server, linger_s: float = 0.0) -> None:
+        """Move a slot without stopping the event loop; be in between for `linger_s`."""
+        source = self.owner(slot)
+        await asyncio.to_thread(self.begin_move, slot, source, to)
+        await asyncio.sleep(linger_s)
+        await asyncio.to_thread(self.finish_move, slot, source, to)
 
     def _owners(self) -> dict[tuple[int, int], Server]:
         for server in self.servers:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from typing import TypeVar
 
 import hiredis
 
@@ -24,7 +25,7 @@ from quorate.core.errors import (
 from quorate.core.lifecycle import Tasks
 
 from .link import Dialer, Link, Reply, pack
-from .orders import CallStats, Order
+from .orders import CallStats, Order, heeded
 from .refusals import Demoted, broken, refused, too_many, unanswered
 from .scripts import Dialect, Script
 
@@ -32,6 +33,9 @@ MOST_PENDING = 65_536
 STOOD_STILL_S = 0.1
 PARDON_S = 1.0
 """A loop that wakes up so late has not been able to read: replies get a little more."""
+
+
+C = TypeVar("C", bound="Calls")
 
 
 class Calls:
@@ -42,15 +46,22 @@ class Calls:
     with `OutcomeUnknown` (sent, no reply; may have happened), or with `StoreRefused`
     (the server's own error). A lost call of an idempotent script is sent once more by
     itself, and then has as long again; so is any call that a former master refuses.
-    Belongs to the event loop in which it is first used.
+    Without `resends` that is left to who may send it elsewhere. Belongs to the event
+    loop in which it is first used.
     """
 
     def __init__(
-        self, dialer: Dialer, *, timeout_s: float = 5.0, dialect: Dialect = "whole"
+        self,
+        dialer: Dialer,
+        *,
+        timeout_s: float = 5.0,
+        dialect: Dialect = "whole",
+        resends: bool = True,
     ) -> None:
         self._dialer = dialer
         self._timeout_s = timeout_s
         self._dialect: Dialect = dialect
+        self._resends = resends
         self._tasks = Tasks()
         self._link: Link | None = None
         self._dialling: asyncio.Future[None] | None = None
@@ -63,9 +74,8 @@ class Calls:
         self._requests = self._writes = self._connections = 0
 
     def stats(self) -> CallStats:
-        return CallStats(
-            self._requests, self._writes, self._connections, len(self._pending)
-        )
+        pending = len(self._pending)
+        return CallStats(self._requests, self._writes, self._connections, pending)
 
     @property
     def is_connected(self) -> bool:
@@ -107,6 +117,10 @@ class Calls:
         """Send one plain command and return its reply."""
         return await self._ask(pack(*words), Order(str(words[0]), asking=asking))
 
+    def beside(self, kind: type[C]) -> C:
+        """A further connection to the same place, not opened yet."""
+        return kind(self._dialer, timeout_s=self._timeout_s, dialect=self._dialect)
+
     def leave(self, why: str, unless: str = "") -> None:
         """Have done with the connection now; the next call opens another.
 
@@ -126,15 +140,16 @@ class Calls:
         self._part("the connection was closed")
 
     async def _ask(self, packed: bytes, order: Order) -> Reply:
-        link = self._link
-        if link is None or not link.is_open:
+        if not self.is_connected:
             await self._connect()
         try:
             return await self._send(packed, order)
         except Demoted:
+            if not self._resends:
+                raise
             lost = None
         except OutcomeUnknown as error:
-            if not order.again or self._closed:
+            if not order.again or not self._resends or self._closed:
                 raise
             lost = error
         try:
@@ -148,17 +163,20 @@ class Calls:
     def _send(self, packed: bytes, order: Order) -> asyncio.Future[Reply]:
         """Put the command into the next write. ASKING stands right before its own."""
         if order.asking:
-            self._put(pack("ASKING"), "ASKING").add_done_callback(_throw_away)
+            self._put(pack("ASKING"), "ASKING").add_done_callback(heeded)
         return self._put(packed, order.name)
 
-    def _put(self, packed: bytes, name: str) -> asyncio.Future[Reply]:
+    def _put(
+        self, packed: bytes, name: str, more_s: float = 0.0
+    ) -> asyncio.Future[Reply]:
+        """Put a command into the next write; its reply may take `more_s` longer."""
         if len(self._pending) >= MOST_PENDING:
             raise too_many(name, self._dialer.shown, MOST_PENDING)
         if self._link is None:
             raise broken(name, self._dialer.shown)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
-        self._pending.append((future, loop.time() + self._timeout_s))
+        self._pending.append((future, loop.time() + self._timeout_s + more_s))
         if not self._outbox:
             loop.call_soon(self._flush)
         self._outbox.append(packed)
@@ -178,7 +196,7 @@ class Calls:
         """Wait for a connection; whoever comes first has it dialled for all."""
         if self._closed:
             raise StoreUnavailable(f"The connection to {self._dialer.shown} is closed.")
-        if self._link is not None and self._link.is_open:
+        if self.is_connected:
             return
         if self._dialling is None:
             self._part("the connection broke")
@@ -275,8 +293,3 @@ class Calls:
             if self._link is not None:
                 self._link.disown()
             self._part(f"nothing came within {self._timeout_s:g} s")
-
-
-def _throw_away(future: asyncio.Future[Reply]) -> None:
-    if not future.cancelled():
-        future.exception()

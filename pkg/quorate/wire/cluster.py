@@ -56,6 +56,7 @@ class ClusterSite:
                 self._dialer(name, limits),
                 timeout_s=limits.timeout_s,
                 dialect="sharded",
+                resends=False,
             )
 
         topology = Topology(map(str, self._url.spots), open_calls, self._clock)

@@ -7,6 +7,7 @@ always be sent again. Satisfies `wire.ports.Caller`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from quorate.core.clock import Clock
 from quorate.core.errors import (
@@ -17,15 +18,15 @@ from quorate.core.errors import (
     StoreUnavailable,
 )
 
-from .calls import Calls
 from .link import Reply
 from .orders import CallStats
 from .scripts import Script
 from .slots import guard_of, read_redirection, slot_of, spot_of, tag_of
 from .topology import Topology
 
-Send = Callable[[Calls, bool], Awaitable[Reply]]
-"""Sends a call to a node; asking or not."""
+T = TypeVar("T")
+Send = Callable[[str, bool], Awaitable[T]]
+"""Sends a call to the node of this name; asking or not."""
 
 MOST_TURNS = 200
 FIRST_PAUSE_S = 0.005
@@ -74,10 +75,11 @@ class ClusterCalls:
             )
         guarded = (*keys, guard_of(keys[0]))
 
-        def send(node: Calls, asking: bool) -> Awaitable[Reply]:  # noqa: FBT001
+        def send(name: str, asking: bool) -> Awaitable[Reply]:  # noqa: FBT001
+            node = self.topology.node(name)
             return node.call(script, guarded, args, asking=asking)
 
-        return await self._send(slot_of(keys[0]), send, again=script.idempotent)
+        return await self.route(slot_of(keys[0]), send, again=script.idempotent)
 
     async def command(self, *words: str | bytes | int | float) -> Reply:
         """Send one command to the node of its key: the first word with a hash tag.
@@ -85,32 +87,39 @@ class ClusterCalls:
         One without such a word goes to any node.
         """
 
-        def send(node: Calls, asking: bool) -> Awaitable[Reply]:  # noqa: FBT001
-            return node.command(*words, asking=asking)
+        def send(name: str, asking: bool) -> Awaitable[Reply]:  # noqa: FBT001
+            return self.topology.node(name).command(*words, asking=asking)
 
         key = next((w for w in words if isinstance(w, str) and tag_of(w)), "")
-        return await self._send(slot_of(key), send, again=False)
+        return await self.route(slot_of(key), send, again=False)
 
     async def close(self) -> None:
         """Cut all connections; callers still waiting get `OutcomeUnknown`."""
         await self.topology.close()
 
-    async def _send(self, slot: int, send: Send, *, again: bool) -> Reply:
-        """Send to whoever serves `slot`, and follow redirections to the end."""
+    async def route(self, slot: int, send: Send[T], *, again: bool) -> T:
+        """Send to whoever serves `slot`, and follow redirections to the end.
+
+        With `again` also what may have happened is sent, once more.
+        """
+        lost: OutcomeUnknown | None = None
         topology = self.topology
         name = topology.map.owner(slot) or await topology.owner(slot)
         asking = False
         patience = Patience(self._clock, self._timeout_s)
         for _ in range(MOST_TURNS):
             try:
-                return await send(topology.node(name), asking)
+                return await send(name, asking)
             except StoreRefused as error:
                 name, asking = await self._redirected(error, slot, name, patience)
-            except (StoreUnavailable, OutcomeUnknown) as error:
-                if isinstance(error, OutcomeUnknown) and not again:
-                    topology.doubt(name)
+            except OutcomeUnknown as error:
+                topology.doubt(name)
+                if not again or lost is not None:
                     raise
-                name, asking = await self._next_owner(error, slot, name), False
+                lost = error
+                name, asking = await self._owner_now(slot, name), False
+            except StoreUnavailable as error:
+                name, asking = await self._next_owner(lost or error, slot, name), False
         raise _restless(slot)
 
     async def _redirected(
@@ -130,6 +139,14 @@ class ClusterCalls:
             return found.node, True
         await patience.pause(slot)
         return await self.topology.owner(slot), False
+
+    async def _owner_now(self, slot: int, name: str) -> str:
+        """Who serves the slot now; `name` if nobody can tell."""
+        try:
+            await self.topology.refresh()
+        except (StoreUnavailable, StoreRefused):
+            return name
+        return self.topology.map.owner(slot) or name
 
     async def _next_owner(self, error: QuorateError, slot: int, name: str) -> str:
         """Who serves the slot instead of `name`; raises `error` if nobody does yet."""

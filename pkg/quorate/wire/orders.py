@@ -1,8 +1,10 @@
-"""How a command is to be sent, and how many were. Pure."""
+"""How a command is to be sent, and how many were."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +24,9 @@ class CallStats:
     writes: int
     connections: int
     pending: int
+
+
+def heeded(future: asyncio.Future[Any]) -> None:
+    """A reply that nobody need wait for: what becomes of it is nobody's error."""
+    if not future.cancelled():
+        future.exception()

@@ -12,6 +12,7 @@ from quorate.core.events import Emit, silent
 from quorate.core.lifecycle import to_the_end
 
 from .address import Address, OpenServer
+from .barrier import Barrier
 from .events import EvictionFeared, WireOpened
 from .facts import ServerFacts, read_facts
 from .fleet_urls import check_url, read_fleet_url
@@ -134,6 +135,10 @@ class Wire:
         """
         limits = self.limits if within_s is None else self.limits.at_most(within_s)
         return RedisSessions(self.new_calls(resolving=False, limits=limits))
+
+    def new_barrier(self) -> Barrier:
+        """Scripts whose effect is waited for on replicas, over further connections."""
+        return Barrier(self.calls)
 
     async def _open_site(self) -> Site:
         """What stands behind the URL, started first if it is one of our own."""
