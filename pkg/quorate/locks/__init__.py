@@ -8,6 +8,7 @@ async with lock_manager.acquire_lock("resource:123", LockType.EXCLUSIVE) as gran
 async def process_user_request(user_id: str): ...
 """
 
+from .door import get_lock_manager
 from .events import LockDenied, LockLost, LockReturnDelayed, LockWaitLong
 from .lock import Grant
 from .manager import LockManager
@@ -20,7 +21,6 @@ from .model import (
     LockType,
     WaiterFacts,
 )
-from .standalone import get_lock_manager
 from .store import LockStore
 
 __all__ = [
