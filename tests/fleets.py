@@ -98,7 +98,7 @@ class SentinelProcess(Server):
 
     def _options(self) -> list[str]:
         path = self.directory / "sentinel.conf"
-        if not path.exists():
+        if not path.exists() or f"port {self.port}\n" not in path.read_text():
             path.write_text("\n".join(self._first_config()) + "\n")
         return [str(path), "--sentinel"]
 
@@ -205,6 +205,20 @@ class SentinelSet:
         )
 
 
+class ClusterNode(Server):
+    """One node. It listens on a second port, on which the nodes talk to each other."""
+
+    bus_port = 0
+
+    def _spawn(self) -> None:
+        if not self.port:
+            self.bus_port = free_port()
+        super()._spawn()
+
+    def _options(self) -> list[str]:
+        return [*super()._options(), "--cluster-port", str(self.bus_port)]
+
+
 class Cluster:
     """Three masters that share the slots, each with so many replicas."""
 
@@ -219,7 +233,7 @@ class Cluster:
         options: dict[str, str] | None = None,
     ) -> None:
         self.servers = [
-            Server(
+            ClusterNode(
                 directory / f"node-{n}",
                 ServerSettings(
                     kind=kind,
@@ -227,7 +241,6 @@ class Cluster:
                     options={
                         **QUICK_REPLICATION,
                         "cluster-enabled": "yes",
-                        "cluster-port": str(free_port()),
                         "cluster-node-timeout": str(NODE_TIMEOUT_MS),
                         "cluster-replica-validity-factor": "0",
                         **({"masterauth": password} if password else {}),
@@ -354,9 +367,10 @@ class Cluster:
     def _at(self, port: int) -> Server:
         return next(server for server in self.servers if server.port == port)
 
-    def _meet(self, server: Server, other: Server) -> None:
-        bus = other.options["cluster-port"]
-        server.admin.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port, bus)
+    def _meet(self, server: Server, other: ClusterNode) -> None:
+        server.admin.execute_command(
+            "CLUSTER", "MEET", "127.0.0.1", other.port, other.bus_port
+        )
 
     def _is_acquainted(self) -> bool:
         return all(

@@ -34,6 +34,17 @@ MARK_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """A script with its keys and arguments, and what it is to wait for."""
+
+    script: Script
+    keys: Sequence[str]
+    args: Sequence[str | bytes | int]
+    replicas: int
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Confirmed:
     """What the script answered, and how many replicas are known to have its effect."""
 
@@ -44,38 +55,23 @@ class Confirmed:
 class ConfirmingCalls(Calls):
     """One connection for one such call at a time."""
 
-    async def confirmed(
-        self,
-        script: Script,
-        keys: Sequence[str],
-        args: Sequence[str | bytes | int],
-        *,
-        wait: tuple[int, float],
-        asking: bool = False,
-    ) -> Confirmed:
-        """Run `script` and wait for so many replicas, at most so many seconds."""
-        sha, text = script.spoken(self._dialect)
-        order = Order(script.name, asking=asking)
-        tail = (len(keys), *keys, *args)
-        mark = f"{tag_of(keys[0]) or keys[0]}:b"
-        try:
-            return await self._confirm(pack("EVALSHA", sha, *tail), order, mark, wait)
-        except StoreRefused as error:
-            if error.code != "NOSCRIPT":
-                raise
-        return await self._confirm(pack("EVAL", text, *tail), order, mark, wait)
+    async def confirmed(self, what: Wanted, *, whole: bool, asking: bool) -> Confirmed:
+        """Run the script, by its digest or `whole`, and wait for the replicas.
 
-    async def _confirm(
-        self, packed: bytes, order: Order, mark: str, wait: tuple[int, float]
-    ) -> Confirmed:
-        """Once the script has answered, whatever goes wrong counts as no replica."""
+        Once the script has answered, whatever goes wrong counts as no replica.
+        """
         if not self.is_connected:
             await self._connect()
-        replicas, within_s = wait
-        within_ms = max(1, round(within_s * 1000))
-        script = self._send(packed, order)
+        sha, text = what.script.spoken(self._dialect)
+        head = ("EVAL", text) if whole else ("EVALSHA", sha)
+        packed = pack(*head, len(what.keys), *what.keys, *what.args)
+        mark = f"{tag_of(what.keys[0]) or what.keys[0]}:b"
+        within_ms = max(1, round(what.within_s * 1000))
+        script = self._send(packed, Order(what.script.name, asking=asking))
         marked = self._put(pack("SET", mark, "1", "PX", MARK_MS), "SET")
-        waited = self._put(pack("WAIT", replicas, within_ms), "WAIT", more_s=within_s)
+        waited = self._put(
+            pack("WAIT", what.replicas, within_ms), "WAIT", more_s=what.within_s
+        )
         for future in (marked, waited):
             future.add_done_callback(heeded)
         reply = await script
@@ -117,17 +113,18 @@ class Barrier:
                 "",
                 "Wait for one replica or more, for some time.",
             )
-        wait = (replicas, within_s)
+        calls = self._calls
         async with self._gate:
-            if not isinstance(self._calls, ClusterCalls):
-                return await self._through("", script, (keys, args), wait)
+            if not isinstance(calls, ClusterCalls):
+                what = Wanted(script, keys, args, replicas, within_s)
+                return await self._at("", what)
             guarded = (*keys, guard_of(keys[0]))
+            what = Wanted(script, guarded, args, replicas, within_s)
 
             async def send(name: str, asking: bool) -> Confirmed:  # noqa: FBT001
-                what = (guarded, args)
-                return await self._through(name, script, what, wait, asking=asking)
+                return await self._at(name, what, asking=asking)
 
-            return await self._calls.route(slot_of(keys[0]), send, again=False)
+            return await calls.route(slot_of(keys[0]), send, again=False)
 
     async def close(self) -> None:
         """Cut all connections."""
@@ -137,20 +134,26 @@ class Barrier:
             for line in lines:
                 await line.close()
 
+    async def _at(self, name: str, what: Wanted, *, asking: bool = False) -> Confirmed:
+        """A script that the node has forgotten is sent whole, over a fresh connection:
+
+        on the first one a WAIT for nothing stands in the way.
+        """
+        try:
+            return await self._through(name, what, whole=False, asking=asking)
+        except StoreRefused as error:
+            if error.code != "NOSCRIPT":
+                raise
+        return await self._through(name, what, whole=True, asking=asking)
+
     async def _through(
-        self,
-        name: str,
-        script: Script,
-        what: tuple[Sequence[str], Sequence[str | bytes | int]],
-        wait: tuple[int, float],
-        *,
-        asking: bool = False,
+        self, name: str, what: Wanted, *, whole: bool, asking: bool
     ) -> Confirmed:
         """Over a connection to this node that nobody uses, opened if there is none."""
         idle = self._idle.setdefault(name, [])
         line = idle.pop() if idle else self._open(name)
         try:
-            confirmed = await line.confirmed(script, *what, wait=wait, asking=asking)
+            confirmed = await line.confirmed(what, whole=whole, asking=asking)
         except BaseException:
             await line.close()
             raise
