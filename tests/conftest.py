@@ -40,6 +40,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from tests.consul_server import ConsulServer
 from tests.fleets import Cluster, Fleets, SentinelSet, StartCluster, StartSentinels
 from tests.postgres_server import PostgresServer
@@ -61,6 +63,12 @@ FLEETS = [
     pytest.param(name, marks=pytest.mark.fleet) for name in ("sentinel", "cluster")
 ]
 T = TypeVar("T")
+# How quick a shared machine is says nothing about the code.
+hypothesis_settings.register_profile(
+    "house", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("house")
+
 _missing: set[str] = set()
 
 
