@@ -114,7 +114,9 @@ class Party:
 
 
 def names_of_one_tag(wire: Wire, name: str, count: int) -> list[str]:
-    """`name` and others that a Cluster keeps in the same stripe."""
+    """`name` and others that a Cluster keeps in the same stripe; Consul has none."""
+    if not isinstance(wire, Wire):
+        return [name, *(f"lock {number}" for number in range(8, 7 + count))]
     tag, found = wire.keys.lock_tag(name), [name]
     for number in itertools.count(8):
         if len(found) == count:
