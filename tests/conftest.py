@@ -30,6 +30,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TypeVar
 
 import pytest
+from tests.anywhere import in_one_slot
 from tests.fleets import Cluster, Fleets, SentinelSet, StartCluster, StartSentinels
 from tests.servers import (
     KINDS,
@@ -44,6 +45,7 @@ from tests.servers import (
 from quorate.testing.clock import ManualClock
 from quorate.testing.heard import Heard
 from quorate.wire.memory import open_memory
+from quorate.wire.scripts import Script
 
 FLEETS = [
     pytest.param(name, marks=pytest.mark.fleet) for name in ("sentinel", "cluster")
@@ -81,9 +83,14 @@ def namespace() -> str:
 
 @pytest.fixture(params=["memory", *KINDS, *FLEETS])
 async def redis_url(
-    request: pytest.FixtureRequest, servers: Servers, fleets: Fleets, namespace: str
+    request: pytest.FixtureRequest,
+    servers: Servers,
+    fleets: Fleets,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[str]:
     if request.param in ("sentinel", "cluster"):
+        monkeypatch.setattr(Script, "spoken", in_one_slot)
         yield fleets.shared(request.param).url
     elif request.param == "memory":
         url = f"memory://{namespace}"
