@@ -6,12 +6,28 @@ A Cluster has no one tag, no one connection for messages and no plain publishing
 from __future__ import annotations
 
 import asyncio
+import hashlib
 
 from quorate.wire.calls import Calls
 from quorate.wire.cluster_calls import ClusterCalls
 from quorate.wire.cluster_inbox import ClusterInbox
 from quorate.wire.inbox import Inbox
 from quorate.wire.redis import Wire
+from quorate.wire.scripts import Dialect, Script
+
+
+def in_one_slot(script: Script, dialect: Dialect) -> tuple[str, str]:
+    """`Script.spoken`, so that a Cluster's node checks each key and each channel.
+
+    Without a shebang it lets a script use any slot that happens to be its own.
+    """
+    _, text = _spoken(script, dialect)
+    if dialect == "sharded" and not text.startswith("#!"):
+        text = f"#!lua\n{text}"
+    return hashlib.sha1(text.encode()).hexdigest(), text
+
+
+_spoken = Script.spoken
 
 
 def a_tag(wire: Wire) -> str:

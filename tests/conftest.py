@@ -42,6 +42,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from tests.anywhere import in_one_slot
 from tests.consul_server import ConsulServer
 from tests.fleets import Cluster, Fleets, SentinelSet, StartCluster, StartSentinels
 from tests.postgres_server import PostgresServer
@@ -58,6 +59,7 @@ from tests.servers import (
 from quorate.testing.clock import ManualClock
 from quorate.testing.heard import Heard
 from quorate.wire.memory import open_memory
+from quorate.wire.scripts import Script
 
 FLEETS = [
     pytest.param(name, marks=pytest.mark.fleet) for name in ("sentinel", "cluster")
@@ -101,9 +103,14 @@ def namespace() -> str:
 
 @pytest.fixture(params=["memory", *KINDS, *FLEETS])
 async def redis_url(
-    request: pytest.FixtureRequest, servers: Servers, fleets: Fleets, namespace: str
+    request: pytest.FixtureRequest,
+    servers: Servers,
+    fleets: Fleets,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[str]:
     if request.param in ("sentinel", "cluster"):
+        monkeypatch.setattr(Script, "spoken", in_one_slot)
         yield fleets.shared(request.param).url
     elif request.param == "memory":
         url = f"memory://{namespace}"

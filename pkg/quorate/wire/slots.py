@@ -1,4 +1,4 @@
-"""Which node of a Cluster has which slot, and what its redirections say. Pure.
+"""Which node of a Cluster has which slot, and what its redirections say.
 
 A key's slot is CRC16 of its hash tag, modulo 16384 (Redis Cluster specification).
 """
