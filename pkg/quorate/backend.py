@@ -19,8 +19,9 @@ from quorate.lease.session import Session
 from quorate.lease.sweeper import Room, Sweeper
 from quorate.wire.consul import ConsulWire
 from quorate.wire.consul_place import read_consul_url
+from quorate.wire.fleet_urls import check_url
 from quorate.wire.redis import Wire, WireLimits
-from quorate.wire.urls import check_redis_url, scheme_of
+from quorate.wire.urls import scheme_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,7 @@ class Backends:
     def check(self) -> None:
         """Raise `InvalidUrl` for a URL that cannot be used. Opens nothing."""
         for url in self.urls():
-            scheme = scheme_of(url)
-            if scheme in ("redis", "rediss"):
-                check_redis_url(url)
-            elif scheme == "consul":
-                read_consul_url(url)
+            read_consul_url(url) if scheme_of(url) == "consul" else check_url(url)
         for name in ("registry", "queue", "config"):
             if scheme_of(getattr(self, name)) == "consul":
                 raise InvalidUrl(

@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from tests.anywhere import cut_inbox, inboxes, publish
 
 from quorate.backend import Backend
 from quorate.core.errors import LockLostError, LockNotGranted
@@ -250,18 +251,20 @@ async def test_a_grant_of_which_the_news_are_lost_is_found(ann, bob):
     waiting = Stay(bob.locks, "a")
     await in_line(ann, "a", 1)
     wire = bob.backend.wire
-    handlers = wire.inbox._handlers.copy()
-    wire.inbox._handlers.clear()
+    deaf = {inbox: inbox._handlers.copy() for inbox in inboxes(wire)}
+    for inbox in deaf:
+        inbox._handlers.clear()
 
     await stay.leaves()
     passed = asyncio.Event()
-    await wire.inbox.subscribe("barrier", lambda _: passed.set())
-    await wire.calls.command("PUBLISH", "barrier", "all before this has come")
+    barrier = f"{wire.keys.lock_tag('a')}:barrier"
+    await wire.inbox.subscribe(barrier, lambda _: passed.set())
+    await publish(wire, barrier, "all before this has come")
     await asyncio.wait_for(passed.wait(), 5)
     assert waiting.token == 0
-    wire.inbox._handlers.update(handlers)
-    assert wire.inbox._link is not None
-    wire.inbox._link.close()
+    for inbox, handlers in deaf.items():
+        inbox._handlers.update(handlers)
+    cut_inbox(wire)
 
     await waiting.entered()
     await waiting.leaves()

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from tests.anywhere import flush, publish
 
 from quorate.core.errors import LockNotGranted, SessionLostError
 from quorate.core.events import silent
@@ -83,9 +84,9 @@ class Party:
             assert self.news.empty()
             return
         barrier = asyncio.Event()
-        channel = f"barrier-{uuid.uuid4().hex}"
+        channel = f"{self.wire.keys.lock_tag('a')}:barrier-{uuid.uuid4().hex}"
         await self.wire.inbox.subscribe(channel, lambda _: barrier.set())
-        await self.wire.calls.command("PUBLISH", channel, "x")
+        await publish(self.wire, channel, "x")
         async with asyncio.timeout(5):
             await barrier.wait()
         assert self.news.empty()
@@ -110,6 +111,19 @@ class Party:
         )
         await self.wire.calls.put(f"/v1/kv/{key}", 2)
         assert (await seen)[1]
+
+
+def names_of_one_tag(wire: Wire, name: str, count: int) -> list[str]:
+    """`name` and others that a Cluster keeps in the same stripe; Consul has none."""
+    if not isinstance(wire, Wire):
+        return [name, *(f"lock {number}" for number in range(8, 7 + count))]
+    tag, found = wire.keys.lock_tag(name), [name]
+    for number in itertools.count(8):
+        if len(found) == count:
+            break
+        if wire.keys.lock_tag(f"lock {number}") == tag:
+            found.append(f"lock {number}")
+    return found
 
 
 NewParty = Callable[[str], Awaitable[Party]]
@@ -233,7 +247,7 @@ async def test_tokens_grow_from_grant_to_grant_and_blocks_do_not_overlap(ann, bo
 async def test_tokens_grow_even_when_the_server_loses_everything(ann, bob):
     _, before = await ann.takes()
 
-    await ann.wire.calls.command("FLUSHALL")
+    await flush(ann.wire)
 
     _, after = await bob.takes()
     assert after.token > before.token
@@ -374,8 +388,8 @@ async def test_when_the_holder_dies_the_first_in_line_comes_before_who_asks_anew
 
 
 async def test_cleaning_ends_the_claims_of_a_dead_session_and_serves_the_next(ann, bob):
-    for number in range(250):
-        await ann.takes(f"lock {number}")
+    for name in names_of_one_tag(ann.wire, "lock 7", 250):
+        await ann.takes(name)
     waits = await bob.stands("lock 7")
     (tag,) = {member.tag for member in ann.session.memberships()}
     dead = await ann.dies()

@@ -132,7 +132,7 @@ class Workforce:
         return Desk(
             queue=queue,
             tag=place.tag,
-            channel=self._worker.channel,
+            channel=self._worker.channel_in(place.tag),
             config=self._config,
             broker=place.broker,
             claims=place.claims,

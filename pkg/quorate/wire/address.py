@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
-Kind: TypeAlias = Literal["memory", "embedded", "redis", "consul"]
+Kind: TypeAlias = Literal[
+    "memory", "embedded", "redis", "sentinel", "cluster", "consul"
+]
 Lack: TypeAlias = Literal[
     "replicas", "failover", "cluster", "persistence", "server checks"
 ]

@@ -356,7 +356,7 @@ async def test_a_dead_session_is_cleaned_in_every_queue_and_told(calls, heard):
     assert heard.all(TaskDied)[0].task_id == "x"
     assert queues.place("a") is queues.place("a")
     assert queues.index_key("{t}") == "{t}:j::who"
-    assert queues.mailbox("{t}", "p").channel == "{t}:j:to:p"
+    assert queues.mailbox("p").channel_in("{t}") == "{t}:j:to:p"
 
 
 async def test_a_session_without_claims_is_only_taken_off_the_list(calls, heard):

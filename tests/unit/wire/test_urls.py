@@ -82,8 +82,6 @@ BAD = [
     ("http://localhost", "is not a backend"),
     ("unix:///tmp/redis.sock", "is not a backend"),
     ("amqp://localhost", "not part of this version"),
-    ("redis+sentinel://localhost", "not part of this version"),
-    ("redis+cluster://localhost", "not part of this version"),
     (None, "must be text"),
     (6379, "must be text"),
     (b"redis://localhost", "must be text"),

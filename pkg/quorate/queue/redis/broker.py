@@ -30,7 +30,7 @@ from quorate.queue.ports import (
     RollCall,
     TakenBack,
 )
-from quorate.wire.calls import Calls
+from quorate.wire.ports import Caller
 from quorate.wire.scripts import load
 
 from .keys import QueueKeys
@@ -66,7 +66,7 @@ LETTERS = {
 class RedisBroker:
     """One queue on one server."""
 
-    def __init__(self, calls: Calls, keys: QueueKeys, config: QueueConfig) -> None:
+    def __init__(self, calls: Caller, keys: QueueKeys, config: QueueConfig) -> None:
         self._calls = calls
         self._keys = keys
         self._config = config
