@@ -31,7 +31,7 @@ def consul_program() -> str:
 
 
 class ConsulServer(Kept):
-    """One Consul server agent.
+    """One Consul agent: a server, or with `of` a client of that server.
 
     `durable`: it keeps its Raft log and its checks over a restart. `settings` are
     further lines of its configuration, `token` what `ask` shows it.
@@ -46,13 +46,21 @@ class ConsulServer(Kept):
         durable: bool = False,
         settings: Mapping[str, object] | None = None,
         token: str = "",
+        of: ConsulServer | None = None,
     ) -> None:
         self._program = consul_program()
         super().__init__(directory)
-        self._durable = durable
+        self._durable = durable or of is not None
         self._settings = dict(settings or {})
         self._token = token
-        self._ports: dict[str, int] = {}
+        if of is not None:
+            self._settings |= {
+                "server": False,
+                "bootstrap_expect": 0,
+                "node_name": "elsewhere",
+                "retry_join": [f"127.0.0.1:{of.ports['serf_lan']}"],
+            }
+        self.ports: dict[str, int] = {}
 
     @property
     def url(self) -> str:
@@ -64,16 +72,16 @@ class ConsulServer(Kept):
         return f"http://127.0.0.1:{self.port}"
 
     def command(self) -> list[str]:
-        if not self._ports:
-            self._ports = {name: free_port() for name in ("http", "serf_lan", "server")}
-        self.port = self._ports["http"]
+        if not self.ports:
+            self.ports = {name: free_port() for name in ("http", "serf_lan", "server")}
+        self.port = self.ports["http"]
         configuration = {
             "server": True,
             "bootstrap_expect": 1,
             "node_name": "tests",
             "bind_addr": "127.0.0.1",
             "client_addr": "127.0.0.1",
-            "ports": {**self._ports, "dns": -1, "grpc": -1, "serf_wan": -1},
+            "ports": {**self.ports, "dns": -1, "grpc": -1, "serf_wan": -1},
             "data_dir": str(self.directory / "data"),
             "disable_update_check": True,
             "disable_host_node_id": True,
@@ -91,8 +99,9 @@ class ConsulServer(Kept):
 
     def answers(self) -> bool:
         """It has a leader, and that leader has taken up this agent."""
+        name = self._settings.get("node_name", "tests")
         try:
-            return bool(self.ask("/v1/catalog/nodes"))
+            return self.ask(f"/v1/health/node/{name}") not in (None, [])
         except OSError:
             return False
 

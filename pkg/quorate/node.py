@@ -241,8 +241,9 @@ def connect(
 
     `embedded://` starts a real server of its own, `embedded://folder` shares one with
     other processes on this machine, `redis://…` and `rediss://…` use one that runs, and
-    `memory://` is for tests. Each capability may have a server of its own. `settings`
-    is the tree, or the file to load it from; without it the environment decides.
+    `memory://` is for tests. Each capability may have a server of its own, and locks
+    may be on `consul://…`. `settings` is the tree, or the file to load it from; without
+    it the environment decides.
 
     Raises `InvalidUrl` and `InvalidSettings` now, before anything is opened.
     """

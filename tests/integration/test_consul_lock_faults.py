@@ -26,24 +26,28 @@ from tests.integration.test_lock_faults import (
     writes,
 )
 
+from quorate.backend import Backend
+from quorate.core.errors import LockLostError
+from quorate.lease.lease import LeaseTerms
 from quorate.locks.consul_line import LEFT
+from quorate.locks.manager import LockManager
 
 NEXT_WITHIN_S = TERMS.ttl_s + 0.5
 
 
 @pytest.fixture
 async def fleet(
-    private_consul: ConsulServer, namespace: str, tmp_path: Path
+    shared_consul: ConsulServer, namespace: str, tmp_path: Path
 ) -> AsyncIterator[Fleet]:
     folder = tmp_path / "fleet"
     folder.mkdir()
-    fleet = Fleet(private_consul.url, namespace, folder)
+    fleet = Fleet(shared_consul.url, namespace, folder)
     yield fleet
     await fleet.stop()
 
 
 async def test_processes_share_a_lock_and_nobody_sees_two_owners(
-    fleet, private_consul, namespace
+    fleet, shared_consul, namespace
 ):
     children = await fleet.start("ann", "bob", "cid", locks=("a", "b"), hold_s=0.005)
     for child in children:
@@ -56,7 +60,7 @@ async def test_processes_share_a_lock_and_nobody_sees_two_owners(
     assert all(not told["errors"] for told in rested.values()), rested
     assert {op.proc for op in history.of("release")} == {"ann", "bob", "cid"}
     assert len(history.of("acquire")) > 300
-    await nothing_left(private_consul, namespace)
+    await nothing_left(shared_consul, namespace)
 
 
 async def test_a_killed_holder_is_followed_within_the_life_of_its_session(
@@ -160,10 +164,10 @@ async def test_a_process_that_ends_kindly_serves_the_next_at_once(fleet):
 
 
 async def test_lost_answers_neither_grant_twice_nor_leave_anything(
-    fleet, private_consul, namespace
+    fleet, shared_consul, namespace
 ):
     """Connections break meanwhile, too."""
-    proxy = HttpProxy(private_consul.port)
+    proxy = HttpProxy(shared_consul.port)
     await proxy.start()
     try:
         children = await fleet.start("ann", url=f"consul://127.0.0.1:{proxy.port}")
@@ -182,7 +186,7 @@ async def test_lost_answers_neither_grant_twice_nor_leave_anything(
     fleet.judge()
     assert proxy.lost_total >= 10
     assert min(int(told["done"]) for told in rested.values()) > 20, rested
-    await nothing_left(private_consul, namespace)
+    await nothing_left(shared_consul, namespace)
 
 
 async def test_with_one_killed_and_one_stopped_nobody_sees_two_owners(fleet):
@@ -217,7 +221,7 @@ async def test_a_consul_that_dies_and_comes_back_with_its_data_grants_no_old_tok
             child.order("work", 2)
         await seconds(0.7)
         await server.restart()
-        await seconds(3.0)
+        await seconds(2.5)
         rested = await fleet.rests()
     finally:
         await fleet.stop()
@@ -226,6 +230,50 @@ async def test_a_consul_that_dies_and_comes_back_with_its_data_grants_no_old_tok
     tokens = [op.result for op in history.of("acquire") if op.is_known]
     assert len(tokens) == len(set(tokens))
     assert min(int(told["done"]) for told in rested.values()) > 20, rested
+
+
+async def test_a_machine_that_is_cut_off_has_stopped_before_others_go_on(
+    start_consul, namespace, capsys
+):
+    """Consul misses the agent within seconds, before the holder must have stopped.
+
+    With `serfHealth` among the checks of the session the lock would then be free.
+    """
+    terms = LeaseTerms(ttl_s=4.0, renew_every_s=0.5, retry_every_s=0.2)
+    server = start_consul()
+    elsewhere = start_consul(of=server)
+    async with (
+        Backend(elsewhere.url, namespace=namespace, terms=terms) as cut_off,
+        Backend(server.url, namespace=namespace, terms=terms) as other,
+    ):
+        ann = LockManager.over(cut_off.server, cut_off.session)
+        bob = LockManager.over(other.server, other.session)
+        await ann.start()
+        await bob.start()
+        granted = asyncio.Event()
+
+        async def waits() -> None:
+            async with bob.acquire_lock("a"):
+                granted.set()
+
+        with pytest.raises(LockLostError):
+            async with ann.acquire_lock("a") as grant:
+                task = asyncio.ensure_future(waits())
+                elsewhere.pause()
+                began = time.monotonic()
+                await asyncio.wait_for(granted.wait(), terms.ttl_s + 2.0)
+                pytest.fail(f"two owners; one trusts it for {grant.valid_for():.1f} s")
+        stopped_s = time.monotonic() - began
+        checks = server.ask("/v1/health/node/elsewhere")
+        missed = {check["CheckID"]: check["Status"] for check in checks}
+        show(capsys, f"Consul, cut off: stopped after {stopped_s:.1f} s")
+        assert stopped_s <= terms.ttl_s
+        assert missed["serfHealth"] == "critical"
+        assert not granted.is_set()
+        elsewhere.resume()
+        task.cancel()
+        await ann.stop()
+        await bob.stop()
 
 
 async def nothing_left(server: ConsulServer, namespace: str) -> None:

@@ -58,12 +58,14 @@ NewProcess = Callable[..., Awaitable[Process]]
 
 @pytest.fixture
 async def process(
-    private_consul: ConsulServer, namespace: str
+    shared_consul: ConsulServer, namespace: str
 ) -> AsyncIterator[NewProcess]:
     open_: list[Process] = []
 
-    async def new(terms: LeaseTerms = LONG) -> Process:
-        proxy, heard = HttpProxy(private_consul.port), Heard()
+    async def new(
+        terms: LeaseTerms = LONG, server: ConsulServer = shared_consul
+    ) -> Process:
+        proxy, heard = HttpProxy(server.port), Heard()
         await proxy.start()
         backend = Backend(
             f"consul://127.0.0.1:{proxy.port}",
@@ -192,7 +194,7 @@ async def test_who_waits_asks_for_nothing_but_its_watch(ann, bob):
 
 
 async def test_ten_thousand_locks_are_renewed_by_two_calls(process):
-    ann = await process(LeaseTerms(ttl_s=6.0, renew_every_s=2.0, retry_every_s=0.5))
+    ann = await process(LeaseTerms(ttl_s=3.0, renew_every_s=1.0, retry_every_s=0.5))
     store, session = ann.locks._store, ann.session_id
     claims = [
         {
@@ -209,7 +211,7 @@ async def test_ten_thousand_locks_are_renewed_by_two_calls(process):
     before = len(ann.proxy.seen)
 
     over = asyncio.Event()
-    asyncio.get_running_loop().call_later(5.0, over.set)
+    asyncio.get_running_loop().call_later(2.5, over.set)
     await over.wait()
 
     asked = [seen.path.split("?")[0] for seen in ann.proxy.seen[before:]]
@@ -219,13 +221,14 @@ async def test_ten_thousand_locks_are_renewed_by_two_calls(process):
 
 
 async def test_the_loss_of_the_session_is_seen_as_soon_as_consul_tells(
-    ann, bob, private_consul, capsys
+    ann, bob, shared_consul, capsys
 ):
-    mine, next_ = Turn(ann), Turn(bob)
+    mine = Turn(ann)
     await mine.comes()
+    next_ = Turn(bob)
     ended = ann.session_id
 
-    private_consul.ask(f"/v1/session/destroy/{ended}", method="PUT")
+    shared_consul.ask(f"/v1/session/destroy/{ended}", method="PUT")
     began = time.monotonic()
 
     with pytest.raises(LockLostError):
@@ -241,10 +244,10 @@ async def test_the_loss_of_the_session_is_seen_as_soon_as_consul_tells(
 
 
 async def test_a_lost_session_is_replaced_by_itself_under_a_new_name(
-    ann, private_consul
+    ann, shared_consul
 ):
     (before,) = ann.backend.session.memberships()
-    private_consul.ask(f"/v1/session/destroy/{ann.session_id}", method="PUT")
+    shared_consul.ask(f"/v1/session/destroy/{ann.session_id}", method="PUT")
     await ann.heard(SessionLost, session=before.name)
 
     async with ann.locks.acquire_lock("a"):
@@ -253,21 +256,22 @@ async def test_a_lost_session_is_replaced_by_itself_under_a_new_name(
     assert after.name != before.name
     (service,) = [
         service
-        for service in private_consul.ask("/v1/agent/services").values()
+        for service in shared_consul.ask("/v1/agent/services").values()
         if service["ID"] == after.name
     ]
     assert service["Service"] == "quorate-session"
 
 
 async def test_a_check_that_turns_critical_ends_session_and_lock_at_once(
-    ann, bob, private_consul, capsys
+    ann, bob, shared_consul, capsys
 ):
-    mine, next_ = Turn(ann), Turn(bob)
+    mine = Turn(ann)
     await mine.comes()
+    next_ = Turn(bob)
     (member,) = ann.backend.session.memberships()
 
     began = time.monotonic()
-    private_consul.ask(f"/v1/agent/check/fail/{member.name}:lease", method="PUT")
+    shared_consul.ask(f"/v1/agent/check/fail/{member.name}:lease", method="PUT")
 
     took_s = await next_.comes() - began
     with capsys.disabled():
@@ -281,30 +285,31 @@ async def test_a_check_that_turns_critical_ends_session_and_lock_at_once(
 
 
 async def test_tokens_grow_when_keys_are_removed_and_made_again(
-    ann, bob, private_consul, namespace
+    ann, bob, shared_consul, namespace
 ):
     tokens = []
     for process in (ann, bob) * 3:
         async with process.locks.acquire_lock("a") as grant:
             tokens.append(grant.token)
-        private_consul.ask(f"/v1/kv/{namespace}?recurse", method="DELETE")
+        shared_consul.ask(f"/v1/kv/{namespace}?recurse", method="DELETE")
 
     assert tokens == sorted(set(tokens))
 
 
 async def test_a_hold_that_an_operator_removes_is_noticed_when_it_is_given_back(
-    ann, bob, private_consul, namespace
+    ann, bob, shared_consul, namespace
 ):
-    mine, next_ = Turn(ann), Turn(bob)
+    mine = Turn(ann)
     await mine.comes()
+    next_ = Turn(bob)
     await in_line(ann, "a", 1)
 
     (key,) = [
         key
-        for key in private_consul.keys(f"{namespace}/locks/a/")
+        for key in shared_consul.keys(f"{namespace}/locks/a/")
         if ann.backend.session.id in key
     ]
-    private_consul.ask(f"/v1/kv/{key}", method="DELETE")
+    shared_consul.ask(f"/v1/kv/{key}", method="DELETE")
     await next_.comes()
 
     assert next_.token > mine.token
@@ -314,7 +319,7 @@ async def test_a_hold_that_an_operator_removes_is_noticed_when_it_is_given_back(
 
 
 async def test_a_place_in_line_that_an_operator_removes_is_taken_again(
-    ann, bob, private_consul, namespace
+    ann, bob, shared_consul, namespace
 ):
     mine = Turn(ann)
     await mine.comes()
@@ -323,10 +328,10 @@ async def test_a_place_in_line_that_an_operator_removes_is_taken_again(
 
     (key,) = [
         key
-        for key in private_consul.keys(f"{namespace}/locks/a/")
+        for key in shared_consul.keys(f"{namespace}/locks/a/")
         if bob.backend.session.id in key
     ]
-    private_consul.ask(f"/v1/kv/{key}", method="DELETE")
+    shared_consul.ask(f"/v1/kv/{key}", method="DELETE")
     await mine.goes()
 
     await waiting.comes(within_s=LONG.ttl_s)
@@ -334,11 +339,11 @@ async def test_a_place_in_line_that_an_operator_removes_is_taken_again(
 
 
 async def test_what_others_put_into_the_folder_of_a_lock_is_no_claim(
-    ann, private_consul, namespace
+    ann, shared_consul, namespace
 ):
     for key, value in (("note", "hello"), ("flags?flags=1", {"owner": "me"})):
         path = f"/v1/kv/{namespace}/locks/a/{key}"
-        private_consul.ask(path, method="PUT", body=value)
+        shared_consul.ask(path, method="PUT", body=value)
 
     async with ann.locks.acquire_lock("a", wait_s=0):
         assert len((await ann.locks.explain("a")).holders) == 1
@@ -346,7 +351,7 @@ async def test_what_others_put_into_the_folder_of_a_lock_is_no_claim(
 
 
 async def test_a_lost_answer_takes_the_lock_once_and_gives_it_back_whole(
-    ann, private_consul, namespace
+    ann, shared_consul, namespace
 ):
     ann.proxy.lose("/v1/txn")
 
@@ -355,7 +360,7 @@ async def test_a_lost_answer_takes_the_lock_once_and_gives_it_back_whole(
         assert holder.token == grant.token
 
     assert await ann.locks.ls() == []
-    (kept,) = private_consul.ask(f"/v1/kv/{namespace}/locks/a/?recurse")
+    (kept,) = shared_consul.ask(f"/v1/kv/{namespace}/locks/a/?recurse")
     assert kept["Flags"] == LEFT
 
 
@@ -431,6 +436,21 @@ async def test_more_waits_than_watches_are_served_a_little_later(ann, bob):
         await turn.goes()
 
 
+@pytest.mark.parametrize(
+    "name", ["a/b", "..", "%41", "ü", "a b?c#d", "{x}", "x" * 250], ids=ascii
+)
+async def test_a_lock_of_any_name_is_watched(ann, bob, name):
+    mine = Turn(ann, name)
+    await mine.comes()
+    waiting = Turn(bob, name)
+    await in_line(ann, name, 1)
+
+    await mine.goes()
+
+    await waiting.comes(within_s=1.0)
+    await waiting.goes()
+
+
 async def test_who_only_tries_costs_two_calls_when_it_is_taken(ann, bob):
     mine = Turn(ann)
     await mine.comes()
@@ -469,7 +489,7 @@ async def test_locks_survive_a_restart_of_a_consul_that_keeps_its_data(
 async def test_a_consul_that_loses_its_data_ends_the_lock_and_takes_new_ones(
     process, private_consul
 ):
-    ann = await process(SHORT)
+    ann = await process(SHORT, private_consul)
     mine = Turn(ann)
     await mine.comes()
 
@@ -509,8 +529,8 @@ async def test_explain_names_holders_and_waiters_in_their_order(ann, bob):
     await waiting.goes()
 
 
-async def test_a_free_lock_leaves_nothing_behind(ann, private_consul, namespace):
+async def test_a_free_lock_leaves_nothing_behind(ann, shared_consul, namespace):
     async with ann.locks.acquire_lock("a"):
-        assert len(private_consul.keys(f"{namespace}/locks/")) == 1
+        assert len(shared_consul.keys(f"{namespace}/locks/")) == 1
 
-    assert private_consul.keys(f"{namespace}/locks/") == []
+    assert shared_consul.keys(f"{namespace}/locks/") == []

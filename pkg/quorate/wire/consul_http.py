@@ -28,6 +28,9 @@ from .consul_calls import RIGHTS
 from .consul_place import ConsulPlace
 
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
+PATIENCE = 3
+"""A request waits for a connection of its own for so many times its deadline."""
+
 _PIECE = 64 * 1024
 _TOLD = 200
 """So many characters of an answer are quoted in an error."""
@@ -64,8 +67,9 @@ class _Http(consul.aio.HTTPClient):  # type: ignore[misc]
         consul.base.HTTPClient.__init__(self, host, place.port, "http", verify=False)
         self._limits = limits
         self._shown = f"Consul at {host}:{place.port}"
+        self._slots = asyncio.Semaphore(limits.connections)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=limits.connections),
+            connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=None, connect=limits.connect_timeout_s),
             # Plain text: what is read is then never more than what was sent.
             headers={"Accept-Encoding": "identity"},
@@ -87,6 +91,7 @@ class _Http(consul.aio.HTTPClient):  # type: ignore[misc]
     ) -> Any:
         """Send and read within the deadline. `callback` hears 2xx, 404 and 409."""
         within_s = connections_timeout or self._limits.timeout_s
+        await self._slot()
         try:
             async with (
                 asyncio.timeout(within_s),
@@ -106,6 +111,8 @@ class _Http(consul.aio.HTTPClient):  # type: ignore[misc]
         except (aiohttp.ClientError, OSError) as error:
             why = _said(error) or f"It did not answer in {within_s:g} s."
             raise self._unanswered(method, why) from error
+        finally:
+            self._slots.release()
         self._check(method, response.status, body)
         answer = body if raw else body.decode(errors="replace")
         try:
@@ -114,6 +121,19 @@ class _Http(consul.aio.HTTPClient):  # type: ignore[misc]
             )
         except consul.ConsulException as error:
             self._unreadable(error)
+
+    async def _slot(self) -> None:
+        """Wait until one of the connections is free: nothing is sent before."""
+        try:
+            async with asyncio.timeout(self._limits.timeout_s * PATIENCE):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise StoreUnavailable(
+                f"{self._shown} is too slow for what is asked of it.",
+                f"{self._limits.connections} requests at once are under way, and none "
+                f"has ended in {self._limits.timeout_s * PATIENCE:g} s.",
+                "Ask for less at once.",
+            ) from error
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         pieces: list[bytes] = []

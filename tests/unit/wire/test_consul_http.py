@@ -140,6 +140,27 @@ async def test_where_nobody_listens_nothing_was_sent():
     await calls.close()
 
 
+async def test_who_has_to_wait_for_a_connection_has_sent_nothing(server, calls):
+    for _ in range(LIMITS.connections):
+        server.answers(hang=True)
+    busy = [
+        asyncio.ensure_future(calls.look("/v1/kv/a", 5, within_s=1.0))
+        for _ in range(LIMITS.connections)
+    ]
+    async with asyncio.timeout(5):
+        while len(server.heads) < LIMITS.connections:
+            await asyncio.sleep(0)
+
+    with pytest.raises(StoreUnavailable, match="too slow for what is asked"):
+        await calls.put("/v1/kv/b", 1)
+
+    assert not any("kv/b" in head for head in server.heads)
+    for query in busy:
+        query.cancel()
+    await asyncio.gather(*busy, return_exceptions=True)
+    assert await calls.done("/v1/kv/b")
+
+
 async def test_a_query_that_blocks_has_the_time_that_consul_takes(server, calls):
     server.answers(hang=True)
 
