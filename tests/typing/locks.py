@@ -33,5 +33,11 @@ async def uses() -> None:
     await process("42", often=2)  # type: ignore[call-arg]
     manager.acquire_lock("a", on_loss="ignore")  # type: ignore[arg-type]
 
+    @manager.with_lock("user:{user_id}", skip=True)
+    def nightly(user_id: str) -> int:
+        return 1
+
+    assert_type(await nightly("42"), int | None)
+
     assert_type(manager.stats(), LockStats)
     assert_type(await manager.explain("a"), Explanation)

@@ -8,7 +8,14 @@ async with lock_manager.acquire_lock("resource:123", LockType.EXCLUSIVE) as gran
 async def process_user_request(user_id: str): ...
 """
 
-from .events import LockDenied, LockLost, LockReturnDelayed, LockWaitLong
+from .decorating import current_grant
+from .events import (
+    LockDenied,
+    LockEndangered,
+    LockLost,
+    LockReturnDelayed,
+    LockWaitLong,
+)
 from .lock import Grant
 from .manager import LockManager
 from .model import (
@@ -29,6 +36,7 @@ __all__ = [
     "HolderFacts",
     "LockConfig",
     "LockDenied",
+    "LockEndangered",
     "LockLine",
     "LockLost",
     "LockManager",
@@ -38,5 +46,6 @@ __all__ = [
     "LockType",
     "LockWaitLong",
     "WaiterFacts",
+    "current_grant",
     "get_lock_manager",
 ]

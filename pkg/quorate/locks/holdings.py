@@ -36,6 +36,7 @@ class Holdings:
         self._parts = parts
         self._holds: dict[str, Hold] = {}
         self._owned: dict[tuple[object, str], Hold] = {}
+        self._timed: dict[str, Hold] = {}
         self._inside = 0
         self._all_out = asyncio.Event()
         self._all_out.set()
@@ -52,6 +53,10 @@ class Holdings:
     def of_session(self, session: str) -> list[Hold]:
         """All holds that hang on this session."""
         return [h for h in self._holds.values() if h.session_name == session]
+
+    def timed(self) -> list[Hold]:
+        """All holds that end by themselves."""
+        return list(self._timed.values())
 
     def all(self) -> list[Hold]:
         return list(self._holds.values())
@@ -107,12 +112,14 @@ class Holdings:
     def remove(self, hold: Hold) -> None:
         """This process has it no more."""
         self._holds.pop(hold.id, None)
+        self._timed.pop(hold.id, None)
         if hold.timer is not None:
             hold.timer.cancel()
 
     def ends_by(self, hold: Hold, end: Callable[[Hold], None]) -> None:
         """Let `end` be called when the hold's own time is over."""
         if hold.hard_until is not None and hold.timer is None:
+            self._timed[hold.id] = hold
             hold.timer = asyncio.get_running_loop().call_later(
                 max(0.0, hold.hard_until - self._parts.now()), end, hold
             )

@@ -12,26 +12,30 @@ from collections.abc import Callable
 from typing import Protocol
 
 from quorate.core.errors import LockLostError
+from quorate.core.events import Emit, ListenerFailed
 from quorate.core.fence import Before, Fence, enter_fence, leave_fence
 from quorate.lease.lease import Lease
 from quorate.lease.session import Session
 
 from .answers import Granted, Was
-from .model import HolderFacts
+from .model import HolderFacts, OnLoss
+from .returning import Claim
 from .wish import Wish
 
 
 class Hold:
     """A hold on the server, for as long as this process has it.
 
+    `has_line`: others of this process stand behind it, in a line of their own.
+
     Tasks of the process may be inside one after the other (`token` grows with each);
     one task may be inside several times (`entries`).
     """
 
     __slots__ = (
-        "began_at", "blocks", "echo", "entries", "hard_until", "id", "is_claimed",
-        "last_token", "listeners", "lost", "owner", "session", "session_name",
-        "shared", "since", "tag", "timer", "token", "wish",
+        "began_at", "blocks", "echo", "entries", "hard_until", "has_line", "id",
+        "is_claimed", "is_kept", "last_token", "listeners", "lost", "owner", "session",
+        "session_name", "shared", "since", "tag", "timer", "token", "wish",
     )  # fmt: skip
 
     def __init__(self, ident: str, wish: Wish, granted: Granted, session: Session):
@@ -39,6 +43,7 @@ class Hold:
         self.id = ident
         self.wish = wish
         self.shared = wish.shared
+        self.has_line = not wish.shared
         self.token = granted.token
         self.last_token = granted.last_token
         self.tag = granted.tag
@@ -55,6 +60,7 @@ class Hold:
         self.listeners: list[Callable[[str], None]] = []
         self.lost = ""
         self.is_claimed = True
+        self.is_kept = False
         self.echo = False
         self.timer: asyncio.TimerHandle | None = None
 
@@ -67,15 +73,35 @@ class Hold:
             until = min(until, self.hard_until)
         return max(0.0, until - now)
 
-    def lose(self, why: str) -> None:
+    def owed_s(self, now: float) -> float:
+        """Seconds for which it has to stay taken though its block is over."""
+        return self.wish.at_least_for_s - (now - self.since)
+
+    def claim(self) -> Claim:
+        """What is to be ended when nobody is inside any more."""
+        return Claim(self.wish.name, self.id, self.session_name, self.echo)
+
+    def lose(self, why: str, emit: Emit) -> None:
         """It has ended: stop the blocks inside and tell who asked. Once."""
         if self.lost:
             return
         self.lost = why
+        told = list(self.listeners)
         for block in tuple(self.blocks):
             block.interrupt()
-        for told in tuple(self.listeners):
-            told(why)
+            if callable(block.on_loss):
+                told.append(block.on_loss)
+        for listener in told:
+            try:
+                listener(why)
+            except Exception as error:
+                emit(
+                    ListenerFailed(
+                        heard="lock.lost",
+                        listener=getattr(listener, "__qualname__", repr(listener)),
+                        error=f"{type(error).__name__}: {error}",
+                    )
+                )
 
     def facts(self, now: float) -> HolderFacts:
         return HolderFacts(
@@ -176,6 +202,11 @@ class LockBlock:
         self._before: Before | None = None
         self._cancelling = 0
         self._interrupted = False
+
+    @property
+    def on_loss(self) -> OnLoss:
+        """What is to become of it when the lock is lost."""
+        return self._wish.on_loss
 
     async def __aenter__(self) -> Grant:
         if self._grant is not None:

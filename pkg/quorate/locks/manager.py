@@ -11,11 +11,8 @@ could give it to somebody else. A process that stood still is fenced by its toke
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import inspect
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable
+from typing import Literal, overload
 
 from quorate.core.clock import Chance, fresh_chance
 from quorate.core.events import Emit, silent
@@ -27,6 +24,7 @@ from quorate.wire.redis import Wire
 
 from .answers import GrantNotice, LookNotice, LossNotice, Notice, ResyncNotice
 from .bid import Parts
+from .decorating import Locked, Locking, Skipping
 from .desk import LockDesk
 from .lock import LockBlock
 from .model import (
@@ -41,12 +39,8 @@ from .model import (
 from .redis import RedisLocks
 from .returning import Claim, Returns
 from .store import LockStore
-from .template import NameTemplate, check_function
 from .waiting import Bids
 from .wish import checked_wish
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 DRAIN_S = 2.0
 MOST_LISTED = 10_000
@@ -149,6 +143,7 @@ class LockManager:
         label: str = "",
         on_loss: OnLoss = "cancel",
         owner: str = "",
+        at_least_for_s: float = 0.0,
     ) -> LockBlock:
         """The lock `name` for the length of an `async with` block.
 
@@ -156,57 +151,75 @@ class LockManager:
         and then raises `LockNotGranted`. With `timeout_s` the hold ends after so many
         seconds even if the block runs on. If the lock is lost, the block is cancelled
         and `LockLostError` comes out of it; with `on_loss="flag"` it runs on, its
-        `grant.check()` raises, and the error comes at its end. The owner is the running
-        task, unless `owner` names somebody that several tasks act for.
+        `grant.check()` raises, and the error comes at its end; so it does with a
+        function, which is called with the reason. The owner is the running task, unless
+        `owner` names somebody that several tasks act for. After a shorter block the
+        lock stays taken until `at_least_for_s` are over, while this manager is open.
 
         Raises `InvalidName` and `InvalidInput` at once; when entered also
         `DeadlockError` (the owner holds it already), `StoreUnavailable`.
         """
         wish = checked_wish(
             self.config, name, lock_type, wait_s=wait_s, timeout_s=timeout_s,
-            label=label, on_loss=on_loss, owner=owner,
+            label=label, on_loss=on_loss, owner=owner, at_least_for_s=at_least_for_s,
         )  # fmt: skip
         return LockBlock(self._open_desk(), wish)
+
+    @overload
+    def with_lock(
+        self,
+        template: str,
+        lock_type: LockType = ...,
+        *,
+        skip: Literal[False] = ...,
+        wait_s: float | None = ...,
+        timeout_s: float | None = ...,
+        label: str = ...,
+        on_loss: OnLoss = ...,
+        at_least_for_s: float = ...,
+    ) -> Locking: ...
+
+    @overload
+    def with_lock(
+        self,
+        template: str,
+        lock_type: LockType = ...,
+        *,
+        skip: Literal[True],
+        timeout_s: float | None = ...,
+        label: str = ...,
+        on_loss: OnLoss = ...,
+        at_least_for_s: float = ...,
+    ) -> Skipping: ...
 
     def with_lock(
         self,
         template: str,
         lock_type: LockType = LockType.EXCLUSIVE,
         *,
+        skip: bool = False,
         wait_s: float | None = None,
         timeout_s: float | None = None,
         label: str = "",
         on_loss: OnLoss = "cancel",
-    ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Coroutine[Any, Any, R]]]:
-        """Run an async function under the lock that its arguments name.
+        at_least_for_s: float = 0.0,
+    ) -> Locking | Skipping:
+        """Run a function under the lock that its arguments name.
 
             @manager.with_lock("user:{user_id}", LockType.EXCLUSIVE)
             async def charge(user_id: str) -> None: ...
 
-        The template is checked against the function here: `InvalidName` for a parameter
-        that it does not have, `InvalidInput` for a function that is not async.
+        A plain function becomes one to be awaited: it runs in a thread, which cannot be
+        stopped, so loss is told by `current_grant().check()` and at the end. With
+        `skip` nobody waits: where the lock is taken the function is not run and the
+        result is None. The template is checked against the function here: `InvalidName`
+        for a parameter that it does not have, `InvalidInput` for a generator.
         """
-        open_wish = checked_wish(
+        wish = checked_wish(
             self.config, "any", lock_type, wait_s=wait_s, timeout_s=timeout_s,
-            label=label or template, on_loss=on_loss,
+            label=label or template, on_loss=on_loss, at_least_for_s=at_least_for_s,
         )  # fmt: skip
-
-        def decorate(
-            function: Callable[P, Awaitable[R]],
-        ) -> Callable[P, Coroutine[Any, Any, R]]:
-            check_function(function)
-            of = getattr(function, "__qualname__", "the function")
-            names = NameTemplate(template, inspect.signature(function), of)
-
-            @functools.wraps(function)
-            async def locked(*args: P.args, **kwargs: P.kwargs) -> R:
-                wish = dataclasses.replace(open_wish, name=names.fill(args, kwargs))
-                async with LockBlock(self._open_desk(), wish):
-                    return await function(*args, **kwargs)
-
-            return locked
-
-        return decorate
+        return Locked(self._open_desk, template, wish, skip=skip)
 
     async def explain(self, name: str) -> Explanation:
         """Who holds the lock, since when, and who waits. One request."""
