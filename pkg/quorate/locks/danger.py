@@ -12,8 +12,8 @@ from quorate.lease.session import Membership
 
 from .bid import Parts
 from .events import LockEndangered
+from .hold import Hold
 from .holdings import Holdings
-from .lock import Hold
 
 IDLE_S = 3600.0
 

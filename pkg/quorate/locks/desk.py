@@ -7,16 +7,19 @@ stops its block; one that is owed for longer than its block stays taken.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
-from quorate.core.errors import LockNotGranted, QuorateError
+from quorate.core.errors import LockLostError, LockNotGranted, QuorateError
 from quorate.core.failpoint import failpoint
 
 from .answers import Was
 from .bid import Attempt, Parts
+from .converting import Conversions
 from .danger import DangerWatch
+from .hold import Hold
 from .holdings import Holdings
 from .lines import Lines
-from .lock import Hold
 from .returning import Returns
 from .waiting import Bids
 from .wish import Wish
@@ -32,6 +35,7 @@ class LockDesk:
         self._bids = bids
         self._returns = returns
         self.holdings = Holdings(parts)
+        self.conversions = Conversions(parts)
         self._danger = DangerWatch(parts, self.holdings)
         self._lines = Lines(parts, bids, returns, self.holdings)
 
@@ -122,6 +126,14 @@ class LockDesk:
         self.holdings.tell_lost(hold, why)
         self._lines.is_over(hold)
 
+    async def upgrade(self, hold: Hold, wait_s: float | None) -> None:
+        """Make a reader the writer. See `Grant.upgrade`."""
+        await self._converted(hold, self.conversions.upgrade(hold, wait_s))
+
+    async def downgrade(self, hold: Hold) -> None:
+        """Make a writer a reader. See `Grant.downgrade`."""
+        await self._converted(hold, self.conversions.downgrade(hold))
+
     def session_lost(self, session: str) -> None:
         """All holds of a session are over."""
         for hold in self.holdings.of_session(session):
@@ -134,6 +146,13 @@ class LockDesk:
             self.lose(hold, "the lock manager was closed", is_claimed=True)
         self._bids.give_up_all()
         await self.holdings.all_out(ALL_OUT_S)
+
+    async def _converted(self, hold: Hold, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except LockLostError as error:
+            self.lose(hold, error.why, is_claimed=False)
+            raise
 
     async def _leave(self, hold: Hold) -> Was:
         claim = hold.claim()

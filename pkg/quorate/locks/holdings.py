@@ -10,7 +10,8 @@ from quorate.core.errors import DeadlockError, LockNotGranted
 
 from .bid import Attempt, Parts
 from .events import LockDenied, LockLost
-from .lock import Hold, lost_error
+from .faults import lost_error
+from .hold import Hold
 from .model import HolderFacts, LockStats, LockType
 
 

@@ -12,8 +12,8 @@ from quorate.core.errors import LockNotGranted, SessionLostError
 from .ahead import Ahead
 from .bid import Attempt, Bid, Parts
 from .cohort import Gate, Passing, Turn
+from .hold import Hold
 from .holdings import Holdings
-from .lock import Hold
 from .returning import Returns
 from .waiting import Bids
 from .wish import Wish

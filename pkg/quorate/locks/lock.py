@@ -12,124 +12,39 @@ from collections.abc import Callable
 from typing import Protocol
 
 from quorate.core.errors import LockLostError
-from quorate.core.events import Emit, ListenerFailed
 from quorate.core.fence import Before, Fence, enter_fence, leave_fence
-from quorate.lease.lease import Lease
-from quorate.lease.session import Session
 
-from .answers import Granted, Was
-from .model import HolderFacts, OnLoss
-from .returning import Claim
+from .answers import Was
+from .faults import lost_error
+from .hold import Hold
+from .model import LockType, OnLoss, check_wait
 from .wish import Wish
-
-
-class Hold:
-    """A hold on the server, for as long as this process has it.
-
-    `has_line`: others of this process stand behind it, in a line of their own.
-
-    Tasks of the process may be inside one after the other (`token` grows with each);
-    one task may be inside several times (`entries`).
-    """
-
-    __slots__ = (
-        "began_at", "blocks", "echo", "entries", "hard_until", "has_line", "id",
-        "is_claimed", "is_kept", "last_token", "listeners", "lost", "owner", "session",
-        "session_name", "shared", "since", "tag", "timer", "token", "wish",
-    )  # fmt: skip
-
-    def __init__(self, ident: str, wish: Wish, granted: Granted, session: Session):
-        now = session.clock.monotonic()
-        self.id = ident
-        self.wish = wish
-        self.shared = wish.shared
-        self.has_line = not wish.shared
-        self.token = granted.token
-        self.last_token = granted.last_token
-        self.tag = granted.tag
-        self.session_name = granted.session
-        self.session = session
-        self.began_at = self.since = now
-        self.hard_until: float | None = None
-        if wish.timeout_s is not None:
-            lease = Lease(granted.granted_at, wish.timeout_s)
-            self.hard_until = lease.trusted_until
-        self.owner: object = None
-        self.entries = 0
-        self.blocks: list[LockBlock] = []
-        self.listeners: list[Callable[[str], None]] = []
-        self.lost = ""
-        self.is_claimed = True
-        self.is_kept = False
-        self.echo = False
-        self.timer: asyncio.TimerHandle | None = None
-
-    def left_s(self, now: float) -> float:
-        """Seconds for which it can be trusted without another renewal."""
-        if self.lost or not self.session.is_alive(self.tag, self.session_name):
-            return 0.0
-        until = self.session.trusted_until(self.tag)
-        if self.hard_until is not None:
-            until = min(until, self.hard_until)
-        return max(0.0, until - now)
-
-    def owed_s(self, now: float) -> float:
-        """Seconds for which it has to stay taken though its block is over."""
-        return self.wish.at_least_for_s - (now - self.since)
-
-    def claim(self) -> Claim:
-        """What is to be ended when nobody is inside any more."""
-        return Claim(self.wish.name, self.id, self.session_name, self.echo)
-
-    def lose(self, why: str, emit: Emit) -> None:
-        """It has ended: stop the blocks inside and tell who asked. Once."""
-        if self.lost:
-            return
-        self.lost = why
-        told = list(self.listeners)
-        for block in tuple(self.blocks):
-            block.interrupt()
-            if callable(block.on_loss):
-                told.append(block.on_loss)
-        for listener in told:
-            try:
-                listener(why)
-            except Exception as error:
-                emit(
-                    ListenerFailed(
-                        heard="lock.lost",
-                        listener=getattr(listener, "__qualname__", repr(listener)),
-                        error=f"{type(error).__name__}: {error}",
-                    )
-                )
-
-    def facts(self, now: float) -> HolderFacts:
-        return HolderFacts(
-            name=self.wish.name,
-            lock_type=self.wish.lock_type,
-            token=self.token,
-            session=self.session_name,
-            owner=owner_id(self.owner),
-            label=self.wish.label,
-            held_s=now - self.since,
-            ends_in_s=self.left_s(now),
-        )
 
 
 class Grant:
     """Proof that you hold a lock. Write with its `token`, so that later holders win."""
 
-    __slots__ = ("_hold", "_over", "lock_type", "name", "token")
+    __slots__ = ("_desk", "_hold", "_over", "_token", "name")
 
-    def __init__(self, hold: Hold, wish: Wish) -> None:
+    def __init__(self, hold: Hold, desk: Desk) -> None:
         self._hold = hold
+        self._desk = desk
         self._over = False
-        self.name = wish.name
-        self.lock_type = wish.lock_type
-        self.token = hold.token
+        self._token = hold.token
+        self.name = hold.wish.name
 
     def __repr__(self) -> str:
         return f"<Grant {self.name!r}, token {self.token}, {self.valid_for():.1f} s>"
+
+    @property
+    def token(self) -> int:
+        """The number of this grant: higher than any before it. Upgrading raises it."""
+        return self._token if self._over else self._hold.token
+
+    @property
+    def lock_type(self) -> LockType:
+        """How it is held now."""
+        return self._hold.lock_type
 
     @property
     def fence(self) -> Fence:
@@ -166,8 +81,31 @@ class Grant:
         """Call `told` with the reason if the lock is lost before its block ends."""
         self._hold.listeners.append(told)
 
+    async def upgrade(self, *, wait_s: float | None = None) -> None:
+        """From SHARED to EXCLUSIVE, without letting a writer in between.
+
+        Waits up to `wait_s` (None: for ever, 0: only tries) until no other reader is
+        left, then raises `LockNotGranted`; the hold stays shared then. Only one reader
+        may wait so: a second is refused with `DeadlockError` at once. The token grows.
+        """
+        self.check()
+        check_wait(wait_s)
+        await self._desk.upgrade(self._hold, wait_s)
+        enter_fence(self.fence)
+
+    async def downgrade(self) -> None:
+        """From EXCLUSIVE to SHARED, without letting a writer in between.
+
+        Readers that wait are let in. Raises what the store raises; from the call on the
+        hold may be shared. `InvalidInput` if its owner has entered it again.
+        """
+        self.check()
+        await self._desk.downgrade(self._hold)
+        enter_fence(self.fence)
+
     def end(self) -> None:
         """The block is over; the grant is worth nothing from now on."""
+        self._token = self._hold.token
         self._over = True
 
 
@@ -177,6 +115,10 @@ class Desk(Protocol):
     async def take(self, wish: Wish) -> Hold: ...
 
     async def give_back(self, hold: Hold) -> Was: ...
+
+    async def upgrade(self, hold: Hold, wait_s: float | None) -> None: ...
+
+    async def downgrade(self, hold: Hold) -> None: ...
 
 
 class LockBlock:
@@ -216,7 +158,7 @@ class LockBlock:
         hold = await self._desk.take(self._wish)
         # From here to the return nothing waits, so that nothing can come in between.
         self._hold, self._task, self._cancelling = hold, task, task.cancelling()
-        self._grant = Grant(hold, self._wish)
+        self._grant = Grant(hold, self._desk)
         self._before = enter_fence(self._grant.fence)
         hold.blocks.append(self)
         return self._grant
@@ -270,18 +212,3 @@ class LockBlock:
             raise lost_error(self._wish.name, why) from error
         if error is not None and kind is not LockLostError:
             error.add_note(f"The lock {self._wish.name!r} was lost meanwhile: {why}.")
-
-
-def owner_id(owner: object) -> str:
-    """The owner as others see it: as it was named, or by its task."""
-    return owner if isinstance(owner, str) else f"task-{id(owner):x}"
-
-
-def lost_error(name: str, why: str) -> LockLostError:
-    """The error of a block whose lock is gone."""
-    return LockLostError(
-        f"The lock {name!r} was lost.",
-        f"Why: {why}.",
-        "Somebody else may hold it. Write with the token, so that stale writes are "
-        "refused, and take the lock again to go on.",
-    )

@@ -264,6 +264,7 @@ class LockManager:
                 known = (
                     bids.granted(notice) or desk.holdings.find(notice.id) is not None
                 )
+                desk.conversions.granted(notice)
                 if not known and notice.id not in returns:
                     # A lock that nobody here asked for would be held for ever.
                     returns.soon(Claim(notice.name, notice.id, "", echo=False))
@@ -275,3 +276,4 @@ class LockManager:
                 bids.look(notice.id, notice.in_s)
             case ResyncNotice():
                 bids.look_at_all()
+                desk.conversions.look_at_all()

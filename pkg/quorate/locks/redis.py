@@ -26,12 +26,15 @@ from .answers import (
     Answer,
     Ask,
     Busy,
+    Granted,
     GrantNotice,
     LookNotice,
     LossNotice,
+    Queued,
     ResyncNotice,
     Was,
 )
+from .faults import lost_error, upgrade_conflict
 from .model import Explanation, LockLine
 from .redis_replies import (
     key_name,
@@ -49,6 +52,8 @@ _LEAVE = load("quorate.locks", "leave")
 _CLEAN = load("quorate.locks", "clean")
 _EXPLAIN = load("quorate.locks", "explain")
 _SURVEY = load("quorate.locks", "survey")
+_UPGRADE = load("quorate.locks", "upgrade")
+_DOWNGRADE = load("quorate.locks", "downgrade")
 
 REJOINS = 3
 _CLAIMED = (b"granted", b"queued")
@@ -103,7 +108,7 @@ class RedisLocks:
             if reply[0] == b"granted":
                 return read_granted(reply, ask, (tag, me), asked_at, echo=echo)
             if reply[0] == b"queued":
-                return read_queued(reply, ask, (tag, me), asked_at, echo=echo)
+                return read_queued(reply, ask.name, (tag, me), asked_at, echo=echo)
             if reply[0] == b"busy":
                 return Busy(read_holder(ask.name, reply[3], reply[1], ends_in_s=None))
             if reply[0] == b"left":
@@ -120,6 +125,33 @@ class RedisLocks:
         tag = self._wire.keys.lock_tag(name)
         args = (key_name(name), ident, int(echo))
         return _WAS[await self._wire.calls.call(_LEAVE, [sessions_key(tag)], args)]
+
+    async def upgrade(self, name: str, ident: str) -> Granted | Queued:
+        """One request."""
+        tag = self._wire.keys.lock_tag(name)
+        me = self._session.name_in(tag) or ""
+        asked_at = self._clock.monotonic()
+        reply = await self._wire.calls.call(
+            _UPGRADE, [sessions_key(tag)], (key_name(name), ident)
+        )
+        if reply[0] == b"deadlock":
+            other = read_holder(name, reply[3], reply[1], None, b"s")
+            raise upgrade_conflict(name, other)
+        if reply[0] == b"unknown":
+            raise lost_error(name, "the server had ended it")
+        if reply[0] == b"granted":
+            return Granted(reply[2], reply[3], tag, me, asked_at)
+        return read_queued(reply, name, (tag, me), asked_at, echo=False)
+
+    async def downgrade(self, name: str, ident: str) -> int:
+        """One request."""
+        tag = self._wire.keys.lock_tag(name)
+        token: int = await self._wire.calls.call(
+            _DOWNGRADE, [sessions_key(tag)], (key_name(name), ident)
+        )
+        if not token:
+            raise lost_error(name, "the server had ended it")
+        return token
 
     async def clean(self, tag: str, session: str) -> None:
         """End all claims of a dead session, some at a time."""

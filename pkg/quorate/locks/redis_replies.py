@@ -40,7 +40,12 @@ def read_granted(
 
 
 def read_queued(
-    reply: list[Reply], ask: Ask, where: tuple[str, str], asked_at: float, *, echo: bool
+    reply: list[Reply],
+    name: str,
+    where: tuple[str, str],
+    asked_at: float,
+    *,
+    echo: bool,
 ) -> Queued:
     _, now_ms, first_end_ms, holder = reply
     tag, session = where
@@ -49,7 +54,7 @@ def read_queued(
         session=session,
         sighting=Sighting(asked_at, now_ms / 1000),
         look_in_s=(first_end_ms - now_ms) / 1000 if first_end_ms else None,
-        holder=read_holder(ask.name, holder, now_ms, ends_in_s=None),
+        holder=read_holder(name, holder, now_ms, ends_in_s=None),
         echo=echo,
     )
 

@@ -8,9 +8,9 @@ session that it names, or until its own hard end.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from .answers import Answer, Ask, Notice, Was
+from .answers import Answer, Ask, Granted, Notice, Queued, Was
 from .model import Explanation, LockLine
 
 Hear = Callable[[Notice], None]
@@ -50,4 +50,25 @@ class LockStore(Protocol):
 
     async def survey(self, most: int) -> list[LockLine]:
         """The locks that are held or awaited, up to `most` claims of them."""
+        ...
+
+
+@runtime_checkable
+class LockConversions(Protocol):
+    """What a store may offer besides: a hold that changes its kind."""
+
+    async def upgrade(self, name: str, ident: str) -> Granted | Queued:
+        """Make a reader the writer, or let it wait until it is the only reader.
+
+        When it is granted later a `GrantNotice` for the same id tells. Asking again is
+        looking again. Raises `DeadlockError` when another reader waits for the same,
+        `LockLostError` when it is not held.
+        """
+        ...
+
+    async def downgrade(self, name: str, ident: str) -> int:
+        """Make a writer a reader, or take back a wish to upgrade. Idempotent.
+
+        Returns the token from now on. Raises `LockLostError` when it is not held.
+        """
         ...

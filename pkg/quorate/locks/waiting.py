@@ -19,7 +19,7 @@ from quorate.core.lifecycle import Duty
 from .answers import Ask, Busy, Granted, GrantNotice
 from .bid import Attempt, Bid, Parts
 from .events import LockWaitLong
-from .lock import Hold, owner_id
+from .hold import Hold, owner_id
 from .returning import Returns
 from .wish import Wish
 

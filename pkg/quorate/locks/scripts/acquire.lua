@@ -35,7 +35,7 @@ local function take(last)
 end
 
 -- The usual case, before what only the others need: free, and nobody before us.
-local found = redis.call('HMGET', key, 'm', 'f')
+local found = redis.call('HMGET', key, 'm', 'f', 'u')
 local held, last = found[1], found[2]
 if not held
     and redis.call('EXISTS', writers(name), readers(name), given_up) == 0 then
@@ -47,7 +47,7 @@ if redis.call('ZSCORE', given_up, id) then
   return {'left', now}
 end
 local one, first_end, after = '', 0, nil
-local among_readers = held == 's' and mode == 's'
+local among_readers = held == 's' and mode == 's' and not found[3]
   and redis.call('EXISTS', writers(name)) == 0
 if held and not among_readers then
   held, after, one, first_end = drop_dead(name)
@@ -60,7 +60,8 @@ if mine then
   local final = held == 'x' and token + block - 1 or token
   return {'granted', now, token, final, tonumber(is[2])}
 end
-if not held or (held == 's' and mode == 's' and not first_alive(name, 'x')) then
+if not held or (held == 's' and mode == 's' and not first_alive(name, 'x')
+    and redis.call('HEXISTS', key, 'u') == 0) then
   return take(redis.call('HGET', key, 'f'))
 end
 if one == '' then

@@ -3,6 +3,7 @@
 --
 --   T:l:h:<name>     HASH  the lock: f last token of the last block granted, m mode
 --                          (x one writer, s readers; missing while it is free),
+--                          u the reader that waits to become the writer, if any,
 --                          <id> → one holder each
 --   T:l:q:<name>     ZSET  waiting writers by arrival      T:l:r:<name>  waiting readers
 --   T:l:w            HASH  <id> → one waiter each, of all locks of the tag

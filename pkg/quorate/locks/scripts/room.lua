@@ -74,13 +74,40 @@ local function admit_readers(name)
   return any
 end
 
+-- Make a reader the writer when no other reader is left: what is there beside the
+-- holders is f, m and u. Returns its block of tokens and its session, or false.
+local function promote(name, id)
+  local key = holds(name)
+  if redis.call('HLEN', key) > 4 then
+    return false
+  end
+  local found = redis.call('HMGET', key, id, 'f')
+  local is = fields(found[1])
+  local token = math.max(tonumber(found[2]) + 1, micros)
+  local final = token + block - 1
+  redis.call('HDEL', key, 'u')
+  redis.call('HSET', key, 'm', 'x', 'f', digits(final), id,
+    lines(digits(token), is[2], is[3], is[4], is[5], is[6]))
+  return token, final, is[4]
+end
+
 -- Let in who may enter now. `mode` is how the lock is held (false: it is free), `after`
 -- the mode of the phase that has just ended: readers and writers take turns, and a turn
--- of readers is all of them (Brandenburg and Anderson, phase-fair locks, 2010).
+-- of readers is all of them (Brandenburg and Anderson, phase-fair locks, 2010). A
+-- reader that waits to become the writer comes before all that wait outside.
 -- Returns how the lock is held then.
 local function settle(name, mode, after)
   if mode == 'x' then
     return mode
+  end
+  local upgrading = mode == 's' and redis.call('HGET', holds(name), 'u')
+  if upgrading then
+    local token, final, session = promote(name, upgrading)
+    if not token then
+      return mode
+    end
+    tell(session, 'granted', name, upgrading, digits(token), digits(final), digits(now))
+    return 'x'
   end
   if redis.call('EXISTS', writers(name), readers(name)) > 0 then
     if mode == 's' then
