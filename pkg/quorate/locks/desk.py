@@ -7,6 +7,7 @@ stops its block; one that is owed for longer than its block stays taken.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Coroutine
 from typing import Any
 
@@ -17,7 +18,7 @@ from .answers import Was
 from .bid import Attempt, Parts
 from .converting import Conversions
 from .danger import DangerWatch
-from .hold import Hold
+from .hold import Hold, owner_id
 from .holdings import Holdings
 from .lines import Lines
 from .returning import Returns
@@ -34,6 +35,7 @@ class LockDesk:
         self._parts = parts
         self._bids = bids
         self._returns = returns
+        self._numbers = itertools.count(1)
         self.holdings = Holdings(parts)
         self.conversions = Conversions(parts)
         self._danger = DangerWatch(parts, self.holdings)
@@ -47,6 +49,9 @@ class LockDesk:
         """
         self._lines.check_open(wish)
         owner: object = wish.owner or asyncio.current_task()
+        if wish.weight:
+            # Permits are counted: who asks again wants more of them.
+            owner = f"{owner_id(owner)}#{next(self._numbers)}"
         attempt = Attempt(wish, owner, self._parts.now())
         held = self.holdings.owned(owner, wish.name)
         if held is not None:

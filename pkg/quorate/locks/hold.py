@@ -11,7 +11,7 @@ from quorate.lease.lease import Lease
 from quorate.lease.session import Session
 
 from .answers import Granted
-from .model import HolderFacts, LockType, OnLoss
+from .model import HolderFacts, LockType, OnLoss, shown
 from .returning import Claim
 from .wish import Wish
 
@@ -115,7 +115,7 @@ class Hold:
 
     def facts(self, now: float) -> HolderFacts:
         return HolderFacts(
-            name=self.wish.name,
+            name=shown(self.wish.name),
             lock_type=self.lock_type,
             token=self.token,
             session=self.session_name,

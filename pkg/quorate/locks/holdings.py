@@ -12,7 +12,7 @@ from .bid import Attempt, Parts
 from .events import LockDenied, LockLost
 from .faults import lost_error
 from .hold import Hold
-from .model import HolderFacts, LockStats, LockType
+from .model import HolderFacts, LockStats, LockType, shown
 
 
 @dataclass(slots=True)
@@ -130,7 +130,7 @@ class Holdings:
         self.tally.lost += 1
         self._parts.emit(
             LockLost(
-                lock=hold.wish.name,
+                lock=shown(hold.wish.name),
                 label=hold.wish.label,
                 token=hold.token,
                 held_s=self._parts.now() - hold.since,
@@ -146,14 +146,14 @@ class Holdings:
         self.tally.denied += 1
         self._parts.emit(
             LockDenied(
-                lock=wish.name,
+                lock=shown(wish.name),
                 label=wish.label,
                 waited_s=now - attempt.started,
                 held_by=held_by,
             )
         )
         return LockNotGranted(
-            f"{wish.name!r} was not granted within {wish.wait_s or 0:g} s.",
+            f"{shown(wish.name)!r} was not granted within {wish.wait_s or 0:g} s.",
             f"When last seen it was held by {held_by}." if held_by else "It is taken.",
             "Wait longer with wait_s=…, or ask who holds it: await manager.explain(…).",
         )

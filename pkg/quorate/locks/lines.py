@@ -100,6 +100,12 @@ class Lines:
         if wish.shared:
             return await self._lead(None, attempt, None)
         gate = self._gates.get(wish.name)
+        if gate is not None and wish.priority and not wish.is_try:
+            # Who is urgent does not stand behind the others here: it asks for itself.
+            attempt.contended = True
+            hold = await self._lead(None, attempt, None)
+            hold.has_line = False
+            return hold
         if gate is None:
             gate = self._gates[wish.name] = Gate()
             return await self._lead(gate, attempt, None)

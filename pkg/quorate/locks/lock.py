@@ -17,7 +17,7 @@ from quorate.core.fence import Before, Fence, enter_fence, leave_fence
 from .answers import Was
 from .faults import lost_error
 from .hold import Hold
-from .model import LockType, OnLoss, check_wait
+from .model import LockType, OnLoss, check_wait, shown
 from .wish import Wish
 
 
@@ -31,7 +31,7 @@ class Grant:
         self._desk = desk
         self._over = False
         self._token = hold.token
-        self.name = hold.wish.name
+        self.name = shown(hold.wish.name)
 
     def __repr__(self) -> str:
         return f"<Grant {self.name!r}, token {self.token}, {self.valid_for():.1f} s>"
@@ -50,7 +50,7 @@ class Grant:
     def fence(self) -> Fence:
         """The proof as the stores want it."""
         hold = self._hold
-        return Fence(self.name, self.token, hold.session_name, hold.tag)
+        return Fence(hold.wish.name, self.token, hold.session_name, hold.tag)
 
     @property
     def is_lost(self) -> bool:
@@ -159,7 +159,8 @@ class LockBlock:
         # From here to the return nothing waits, so that nothing can come in between.
         self._hold, self._task, self._cancelling = hold, task, task.cancelling()
         self._grant = Grant(hold, self._desk)
-        self._before = enter_fence(self._grant.fence)
+        if not self._wish.weight:
+            self._before = enter_fence(self._grant.fence)
         hold.blocks.append(self)
         return self._grant
 
@@ -170,11 +171,10 @@ class LockBlock:
         assert hold is not None
         assert grant is not None
         assert task is not None
-        assert self._before is not None
         hold.blocks.remove(self)
         grant.end()
         ours = self._interrupted and task.uncancel() <= self._cancelling
-        if asyncio.current_task() is self._task:
+        if self._before is not None and asyncio.current_task() is self._task:
             leave_fence(self._before)
         try:
             if self._interrupted and kind is not asyncio.CancelledError:

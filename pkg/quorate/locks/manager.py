@@ -26,6 +26,7 @@ from .answers import GrantNotice, LookNotice, LossNotice, Notice, ResyncNotice
 from .bid import Parts
 from .decorating import Locked, Locking, Skipping
 from .desk import LockDesk
+from .kinds import Kinds
 from .lock import LockBlock
 from .model import (
     Explanation,
@@ -46,7 +47,7 @@ DRAIN_S = 2.0
 MOST_LISTED = 10_000
 
 
-class LockManager:
+class LockManager(Kinds):
     """Locks on the life of one session. `await start()` before, `stop()` after."""
 
     def __init__(
@@ -144,6 +145,7 @@ class LockManager:
         on_loss: OnLoss = "cancel",
         owner: str = "",
         at_least_for_s: float = 0.0,
+        priority: int = 0,
     ) -> LockBlock:
         """The lock `name` for the length of an `async with` block.
 
@@ -155,6 +157,7 @@ class LockManager:
         function, which is called with the reason. The owner is the running task, unless
         `owner` names somebody that several tasks act for. After a shorter block the
         lock stays taken until `at_least_for_s` are over, while this manager is open.
+        Each step of `priority` passes who has waited up to a second longer.
 
         Raises `InvalidName` and `InvalidInput` at once; when entered also
         `DeadlockError` (the owner holds it already), `StoreUnavailable`.
@@ -162,6 +165,7 @@ class LockManager:
         wish = checked_wish(
             self.config, name, lock_type, wait_s=wait_s, timeout_s=timeout_s,
             label=label, on_loss=on_loss, owner=owner, at_least_for_s=at_least_for_s,
+            priority=priority,
         )  # fmt: skip
         return LockBlock(self._open_desk(), wish)
 
@@ -177,6 +181,7 @@ class LockManager:
         label: str = ...,
         on_loss: OnLoss = ...,
         at_least_for_s: float = ...,
+        priority: int = ...,
     ) -> Locking: ...
 
     @overload
@@ -203,6 +208,7 @@ class LockManager:
         label: str = "",
         on_loss: OnLoss = "cancel",
         at_least_for_s: float = 0.0,
+        priority: int = 0,
     ) -> Locking | Skipping:
         """Run a function under the lock that its arguments name.
 
@@ -218,6 +224,7 @@ class LockManager:
         wish = checked_wish(
             self.config, "any", lock_type, wait_s=wait_s, timeout_s=timeout_s,
             label=label or template, on_loss=on_loss, at_least_for_s=at_least_for_s,
+            priority=priority,
         )  # fmt: skip
         return Locked(self._open_desk, template, wish, skip=skip)
 

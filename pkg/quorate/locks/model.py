@@ -12,10 +12,28 @@ from quorate.core.errors import InvalidInput
 
 SHORTEST_TIMEOUT_S = 0.1
 LONGEST_TIMEOUT_S = 366 * 86_400.0
+HIGHEST_PRIORITY = 1000
 
 OnLoss: TypeAlias = Literal["cancel", "flag"] | Callable[[str], None]
 """What becomes of the block when the lock is lost: stopped, or only marked; a function
 is called with the reason, and the block runs on as with "flag"."""
+
+
+SEMAPHORE = "\x02"
+ELECTION = "\x03"
+"""What is no plain lock has a mark before its name, which no user's name can have."""
+
+_KINDS = {SEMAPHORE: "semaphore", ELECTION: "election"}
+
+
+def shown(name: str) -> str:
+    """The name as its user gave it, without the mark of its kind."""
+    return name[1:] if name[:1] in _KINDS else name
+
+
+def kind_of(name: str) -> str:
+    """`lock`, `semaphore` or `election`."""
+    return _KINDS.get(name[:1], "lock")
 
 
 class LockType(Enum):
@@ -87,6 +105,16 @@ def check_seconds(value: object, name: str) -> None:
     if not _is_number(value) or value < 0:  # type: ignore[operator]
         raise InvalidInput(
             f"{name} = {value!r} cannot be used.", fix="Give seconds, zero or more."
+        )
+
+
+def check_priority(value: object) -> None:
+    """Raises `InvalidInput` for a priority that is no small whole number."""
+    if not isinstance(value, int) or not 0 <= value <= HIGHEST_PRIORITY:
+        raise InvalidInput(
+            f"priority = {value!r} cannot be used.",
+            f"It is a whole number from 0 (as all others) to {HIGHEST_PRIORITY}; each "
+            "step counts like one second of waiting.",
         )
 
 
@@ -163,11 +191,15 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class LockLine:
-    """One line of the list of locks: how many hold it and how many wait."""
+    """One line of the list of locks: how many hold it and how many wait.
+
+    `kind`: `lock`, `semaphore` or `election`.
+    """
 
     name: str
     holders: tuple[str, ...]
     waiting: int
+    kind: str = "lock"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from .answers import (
     Was,
 )
 from .faults import lost_error, upgrade_conflict
-from .model import Explanation, LockLine
+from .model import SEMAPHORE, Explanation, LockLine, kind_of, shown
 from .redis_replies import (
     key_name,
     pairs,
@@ -52,6 +52,9 @@ _LEAVE = load("quorate.locks", "leave")
 _CLEAN = load("quorate.locks", "clean")
 _EXPLAIN = load("quorate.locks", "explain")
 _SURVEY = load("quorate.locks", "survey")
+_TAKE_PERMITS = load("quorate.locks", "take_permits")
+_RETURN_PERMITS = load("quorate.locks", "return_permits")
+_SET_PERMITS = load("quorate.locks", "set_permits")
 _UPGRADE = load("quorate.locks", "upgrade")
 _DOWNGRADE = load("quorate.locks", "downgrade")
 
@@ -124,7 +127,17 @@ class RedisLocks:
         """End a claim: one request."""
         tag = self._wire.keys.lock_tag(name)
         args = (key_name(name), ident, int(echo))
-        return _WAS[await self._wire.calls.call(_LEAVE, [sessions_key(tag)], args)]
+        script = _RETURN_PERMITS if name.startswith(SEMAPHORE) else _LEAVE
+        return _WAS[await self._wire.calls.call(script, [sessions_key(tag)], args)]
+
+    async def set_permits(self, name: str, permits: int) -> int:
+        """One request."""
+        tag = self._wire.keys.lock_tag(name)
+        args = (key_name(name), permits)
+        in_use: int = await self._wire.calls.call(
+            _SET_PERMITS, [sessions_key(tag)], args
+        )
+        return in_use
 
     async def upgrade(self, name: str, ident: str) -> Granted | Queued:
         """One request."""
@@ -167,7 +180,7 @@ class RedisLocks:
             _EXPLAIN, [sessions_key(tag)], [key_name(name), WAITERS_TOLD]
         )
         return Explanation(
-            name=name,
+            name=shown(name),
             token=int(token or 0),
             holders=tuple(
                 fact
@@ -190,7 +203,7 @@ class RedisLocks:
             held_by, waiting = found.setdefault(shown_name(name.decode()), ([], []))
             (held_by if held else waiting).append(session.decode())
         return [
-            LockLine(name, tuple(sorted(held_by)), len(waiting))
+            LockLine(shown(name), tuple(sorted(held_by)), len(waiting), kind_of(name))
             for name, (held_by, waiting) in sorted(found.items())
         ]
 
@@ -200,15 +213,19 @@ class RedisLocks:
         args: list[str | int] = [
             *(key_name(ask.name), ask.id, me, "s" if ask.shared else "x"),
             *(int(ask.wait), round(ask.hard_s * 1000), ask.owner, ask.label),
-            int(me not in self._claimed),
+            *(int(me not in self._claimed), round(ask.ahead_s * 1e6)),
         ]
+        script = _ACQUIRE
+        if ask.weight:
+            script, args[3] = _TAKE_PERMITS, ask.weight
+            args.append(ask.permits)
         try:
-            return await self._wire.calls.call(_ACQUIRE, keys, args), False
+            return await self._wire.calls.call(script, keys, args), False
         except OutcomeUnknown:
             if self._session.name_in(tag) != me:
                 raise
         try:
-            return await self._wire.calls.call(_ACQUIRE, keys, args), True
+            return await self._wire.calls.call(script, keys, args), True
         except StoreUnavailable as error:
             raise OutcomeUnknown(
                 f"Nobody knows whether {ask.name!r} was taken.", error.why

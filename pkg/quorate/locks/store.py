@@ -72,3 +72,12 @@ class LockConversions(Protocol):
         Returns the token from now on. Raises `LockLostError` when it is not held.
         """
         ...
+
+
+@runtime_checkable
+class PermitStore(Protocol):
+    """What a store may offer besides: an `Ask` for permits of a semaphore."""
+
+    async def set_permits(self, name: str, permits: int) -> int:
+        """Let the semaphore have so many for everybody. Returns how many are in use."""
+        ...

@@ -20,12 +20,15 @@ from .answers import Ask, Busy, Granted, GrantNotice
 from .bid import Attempt, Bid, Parts
 from .events import LockWaitLong
 from .hold import Hold, owner_id
+from .model import shown
 from .returning import Returns
 from .wish import Wish
 
 IDLE_S = 3600.0
 AGAIN_S = 0.5
 AFTER_THE_END_S = 0.005
+PRIORITY_S = 1.0
+"""Each step of priority is worth so much waiting: that is how the others age."""
 
 
 class Bids:
@@ -171,6 +174,9 @@ class Bids:
             hard_s=wish.timeout_s or 0.0,
             owner=owner_id(attempt.owner),
             label=wish.label,
+            ahead_s=wish.priority * PRIORITY_S,
+            weight=wish.weight,
+            permits=wish.permits,
         )
 
     async def _send(self, bid: Bid, attempt: Attempt | None = None) -> None:
@@ -187,7 +193,7 @@ class Bids:
         if isinstance(answer, Busy):
             if attempt is not None:
                 attempt.held_by = answer.holder
-            raise LockNotGranted(f"The lock {ask.name!r} is taken.")
+            raise LockNotGranted(f"{shown(ask.name)!r} is taken.")
         bid.echo = bid.echo or answer.echo
         if isinstance(answer, Granted):
             bid.granted = bid.granted or answer
@@ -227,7 +233,7 @@ class Bids:
         held_by = bid.queued.holder if bid.queued else None
         self._parts.emit(
             LockWaitLong(
-                lock=bid.ask.name,
+                lock=shown(bid.ask.name),
                 label=bid.ask.label,
                 waited_s=now - bid.since,
                 held_by=str(held_by or ""),

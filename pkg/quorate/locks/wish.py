@@ -12,6 +12,7 @@ from .model import (
     LockConfig,
     LockType,
     OnLoss,
+    check_priority,
     check_seconds,
     check_timeout,
     check_wait,
@@ -25,6 +26,7 @@ class Wish:
     """One lock for one block. `owner` "" is the running task. Seconds.
 
     `at_least_for_s`: the lock stays taken so long even if the block is over before.
+    `weight` of `permits`: what is wanted of a semaphore, whose `lock_type` is SHARED.
     """
 
     name: str
@@ -35,9 +37,13 @@ class Wish:
     on_loss: OnLoss = "cancel"
     owner: str = ""
     at_least_for_s: float = 0.0
+    priority: int = 0
+    weight: int = 0
+    permits: int = 0
 
     @property
     def shared(self) -> bool:
+        """Others may hold it too, so each task of a process asks for itself."""
         return self.lock_type is LockType.SHARED
 
     @property
@@ -57,6 +63,7 @@ def checked_wish(
     on_loss: OnLoss,
     owner: str = "",
     at_least_for_s: float = 0.0,
+    priority: int = 0,
 ) -> Wish:
     """A wish that can be fulfilled, what is left open filled in from `config`.
 
@@ -73,6 +80,7 @@ def checked_wish(
             fix="Use 'cancel', 'flag', or a function that takes the reason.",
         )
     check_wait(wait_s)
+    check_priority(priority)
     check_seconds(at_least_for_s, "at_least_for_s")
     if timeout_s is not None:
         check_timeout(timeout_s)
@@ -85,4 +93,5 @@ def checked_wish(
         on_loss=on_loss,
         owner=check_name(owner, "owner") if owner else "",
         at_least_for_s=at_least_for_s,
+        priority=priority,
     )

@@ -3,7 +3,8 @@
 -- to know that a second copy is under way (see leave).
 -- KEYS  1 sessions
 -- ARGV  1 name, 2 id, 3 session, 4 mode (x | s), 5 wait (1 | 0), 6 hard ms or 0,
---       7 owner, 8 label, 9 first: 1 until a claim of the session is known to be here
+--       7 owner, 8 label, 9 first: 1 until a claim of the session is known to be here,
+--       10 ahead: by so many µs it may stand before who came earlier
 -- returns {'granted', server ms, token, last token of the block, hard end or 0}
 --       | {'queued', server ms, first hard end among the holders or 0, a holder}
 --       | {'busy', server ms, first hard end among the holders or 0, a holder}
@@ -71,11 +72,7 @@ if wait ~= '1' then
   return {'busy', now, first_end, one}
 end
 local record = lines(name, mode, digits(hard_ms), digits(now), session, owner, label)
-if redis.call('HSETNX', waits, id, record) == 1 then
-  local line = queue(name, mode)
-  local before = redis.call('ZRANGE', line, -1, -1, 'WITHSCORES')[2]
-  local place = math.max(micros, before and tonumber(before) + 1 or 0)
-  redis.call('ZADD', line, digits(place), id)
+if stand(name, mode, id, record, tonumber(ARGV[10])) then
   claim()
 end
 return {'queued', now, first_end, one}

@@ -5,6 +5,7 @@
 --                          (x one writer, s readers; missing while it is free),
 --                          u the reader that waits to become the writer, if any,
 --                          <id> → one holder each
+--                          A semaphore: see permits.
 --   T:l:q:<name>     ZSET  waiting writers by arrival      T:l:r:<name>  waiting readers
 --   T:l:w            HASH  <id> → one waiter each, of all locks of the tag
 --   T:l:i:<session>  SET   the claims of a session, held or awaited: "<id>\n<name>"

@@ -22,11 +22,9 @@ end
 -- include granting
 -- include room
 -- include holders
+-- include giving_up
 local was = end_claim(name, id)
 if echo == '1' then
-  local echo_ms = 120000
-  redis.call('ZADD', given_up, digits(now), id)
-  redis.call('ZREMRANGEBYSCORE', given_up, '-inf', digits(now - echo_ms))
-  redis.call('PEXPIRE', given_up, echo_ms)
+  give_up(id)
 end
 return was

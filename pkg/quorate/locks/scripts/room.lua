@@ -41,6 +41,19 @@ local function first_alive(name, mode)
   return nil
 end
 
+-- Stand in line, at most once. `ahead`: by so many µs before who came earlier, so that
+-- an urgent one passes those who came a little earlier and nobody waits for ever.
+local function stand(name, mode, id, record, ahead)
+  if redis.call('HSETNX', waits, id, record) == 0 then
+    return false
+  end
+  local line = queue(name, mode)
+  local last = redis.call('ZRANGE', line, -1, -1, 'WITHSCORES')[2]
+  local place = math.max(micros, last and tonumber(last) + 1 or 0)
+  redis.call('ZADD', line, digits(place - ahead), id)
+  return true
+end
+
 -- Make the first waiter of a queue a holder and tell its process.
 local function admit(name, mode)
   local id, is = first_alive(name, mode)
