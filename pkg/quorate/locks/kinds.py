@@ -13,6 +13,7 @@ class Kinds:
 
     config: LockConfig
     _store: LockStore
+    _desk: LockDesk | None = None
 
     def semaphore(self, name: str, permits: int) -> Semaphore:
         """`permits` to be shared by all processes. Raises `InvalidInput`."""
@@ -21,4 +22,6 @@ class Kinds:
         )
 
     def _open_desk(self) -> LockDesk:
-        raise NotImplementedError
+        if self._desk is None:
+            raise RuntimeError("the lock manager is not open: call start() first")
+        return self._desk

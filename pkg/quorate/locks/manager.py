@@ -65,7 +65,6 @@ class LockManager(Kinds):
         self._emit = emit
         self._chance = chance or fresh_chance()
         self._tasks = Tasks(emit, session.clock)
-        self._desk: LockDesk | None = None
         self._returns: Returns | None = None
         self._bids: Bids | None = None
         self._undo: list[Callable[[], None]] = []
@@ -247,11 +246,6 @@ class LockManager(Kinds):
     def sweeper_room(self) -> Room:
         """How the sweeper cleans up here after a dead session."""
         return Room(clean=self._store.clean, index_key=RedisLocks.index_key)
-
-    def _open_desk(self) -> LockDesk:
-        if self._desk is None:
-            raise RuntimeError("the lock manager is not open: call start() first")
-        return self._desk
 
     def _session_lost(self, tag: str, session: str) -> None:
         assert self._desk is not None
