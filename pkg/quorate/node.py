@@ -25,22 +25,21 @@ from quorate.core.shape import tree_of
 from quorate.fitting import (
     degraded_terms,
     health_terms,
-    lease_terms,
-    lock_config,
     log_settings,
-    queue_config,
     registry_config,
-    wire_limits,
 )
 from quorate.health.events import HealthChanged
 from quorate.health.manager import HealthCheckManager
+from quorate.locks.door import config_of as locks_of
 from quorate.locks.manager import LockManager
 from quorate.observability.metrics import Metrics
 from quorate.observability.observer import Observer
+from quorate.queue.door import config_of as queues_of
 from quorate.queue.manager import QueueManager
 from quorate.reaching import NodeHands
 from quorate.reactions.engine import ReactionEngine
 from quorate.registry.manager import ServiceRegistry
+from quorate.settings.backing import backend_for
 from quorate.settings.load import load_settings, process_environment
 from quorate.settings.tree import Settings
 from quorate.verdict.model import HealthState, HealthStatus
@@ -67,13 +66,7 @@ class Node:
         self._events = Announcer()
         self._household = Household()
         self._open = {
-            url: Backend(
-                url,
-                namespace=settings.namespace,
-                terms=lease_terms(settings),
-                limits=wire_limits(settings),
-                emit=self._events.emit,
-            )
+            url: backend_for(url, settings, self._events.emit)
             for url in backends.urls()
         }
         self._health = HealthCheckManager(
@@ -179,11 +172,11 @@ class Node:
         queue = self._open[self.backends.queue]
         config = self._open[self.backends.config]
         self._locks = LockManager.over(
-            locks.wire, locks.session, lock_config(settings), emit, locks.chance
+            locks.wire, locks.session, locks_of(settings), emit, locks.chance
         )
         locks.sweeper.add(self._locks.sweeper_room())
         self._registry = ServiceRegistry(registry, registry_config(settings), emit)
-        self._queue = QueueManager(queue, queue_config(settings), emit)
+        self._queue = QueueManager(queue, queues_of(settings), emit)
         self._queue.outfit(self._outfit)
         self._config = ConfigManager(
             RedisConfigStore(config.wire, config.session),

@@ -66,9 +66,15 @@ class Line:
             return await self._reader.readline()
 
     async def end(self) -> None:
-        """Wait until the supervisor is gone."""
-        while await self._reader.read(4096):
-            pass
+        """Wait until the supervisor is gone.
+
+        Had it not read everything when it died, the line is reset instead of closed.
+        """
+        try:
+            while await self._reader.read(4096):
+                pass
+        except ConnectionError:
+            return
 
     def say(self, what: str, value: Json) -> None:
         self._writer.write(report(what, value))

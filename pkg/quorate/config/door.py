@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from quorate.backend import Backend
 from quorate.core.events import Emit, silent
 from quorate.core.shape import describe
-from quorate.lease.lease import LeaseTerms
+from quorate.settings.backing import backend_for
 from quorate.settings.environment import short_names
 from quorate.settings.load import load_settings, process_environment
 from quorate.settings.tree import Settings
-from quorate.wire.redis import WireLimits
 
 from .late import LateStore
 from .manager import ConfigManager
@@ -36,7 +35,7 @@ async def get_config_manager(
     environ = process_environment()
     settings = settings or load_settings(environ=environ)
     url = url or settings.dynamic_config.redis_url.reveal()
-    backend = _backend(url, settings, emit)  # refuses a wrong URL before anything opens
+    backend = backend_for(url, settings, emit)
     opening = _Opening(backend, url, settings, emit)
     manager = ConfigManager(
         LateStore(opening.open), config_options(settings, environ), emit=emit
@@ -74,7 +73,7 @@ class _Opening:
         self._emit = emit
 
     async def open(self) -> ConfigStore:
-        backend = self._next or _backend(self._url, self._settings, self._emit)
+        backend = self._next or backend_for(self._url, self._settings, self._emit)
         self._next = None
         await backend.start()
         return _OwnStore(backend)
@@ -89,23 +88,6 @@ class _OwnStore(RedisConfigStore):
 
     async def close(self) -> None:
         await self._backend.stop()
-
-
-def _backend(url: str, settings: Settings, emit: Emit) -> Backend:
-    session, wire = settings.session, settings.wire
-    return Backend(
-        url,
-        namespace=settings.namespace,
-        terms=LeaseTerms(
-            ttl_s=session.ttl_s,
-            renew_every_s=session.renew_every_s,
-            max_stall_s=session.max_stall_s,
-        ),
-        limits=WireLimits(
-            timeout_s=wire.timeout_s, connect_timeout_s=wire.connect_timeout_s
-        ),
-        emit=emit,
-    )
 
 
 def _kinds() -> dict[str, type]:

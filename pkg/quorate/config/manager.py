@@ -28,7 +28,6 @@ from .model import Commit, Layer, Loaded, Write
 from .options import ConfigOptions, ConfigStats
 from .publisher import Publisher
 from .sources.env import read_variables
-from .sources.remote import RemoteSource
 from .sources.source import Source
 from .sources.stored import StoreSource
 from .store import ConfigStore
@@ -129,6 +128,8 @@ class ConfigManager:
                 f"A poll interval of {poll_interval} s cannot be used.",
                 "It must be between 1 s and a day.",
             )
+        from .sources.remote import RemoteSource  # HTTP costs a tenth of a second
+
         self.add_source(RemoteSource(url, poll_interval, dict(headers or {})))
 
     def get(self, key: str, default: Json = MISSING) -> Json:

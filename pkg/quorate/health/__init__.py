@@ -6,11 +6,12 @@ health.add_status_change_callback(on_health_change)
 await health.start()
 """
 
+from typing import TYPE_CHECKING
+
 from quorate.verdict.model import HealthState, HealthStatus, Outcome
 
 from .checkers.custom import CustomHealthChecker
 from .checkers.database import DatabaseHealthChecker
-from .checkers.http import HTTPHealthChecker
 from .checkers.redis import RedisHealthChecker
 from .checkers.tcp import TCPHealthChecker
 from .manager import HealthCheckManager, HealthStats, get_health_check_manager
@@ -29,6 +30,9 @@ from .model import (
 )
 from .ports import HealthChecker
 from .report import CheckReport, HealthReport
+
+if TYPE_CHECKING:
+    from .checkers.http import HTTPHealthChecker
 
 __all__ = [
     "CheckGroup",
@@ -57,3 +61,12 @@ __all__ = [
     "passed",
     "warned",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """The HTTP client costs a tenth of a second, so it is read when asked for."""
+    if name != "HTTPHealthChecker":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .checkers.http import HTTPHealthChecker
+
+    return HTTPHealthChecker

@@ -18,7 +18,6 @@ from quorate.watch.callbacks import Callbacks, CallbackStats
 
 from .checkers.custom import Ask, CustomHealthChecker
 from .checkers.database import DatabaseHealthChecker
-from .checkers.http import HTTPHealthChecker
 from .checkers.redis import RedisHealthChecker
 from .checkers.tcp import TCPHealthChecker
 from .events import HealthOverallChanged
@@ -87,6 +86,8 @@ class HealthCheckManager:
     ) -> None:
         """Check that `url` answers with `expected_status`."""
         timeout_s = self._config(config).timeout
+        from .checkers.http import HTTPHealthChecker  # HTTP costs a tenth of a second
+
         checker = HTTPHealthChecker(url, expected_status, timeout_s=timeout_s)
         self.register_checker(name, checker, config=config)
 

@@ -9,6 +9,7 @@ async def process_user_request(user_id: str): ...
 """
 
 from .decorating import current_grant
+from .door import get_lock_manager
 from .events import (
     LockDenied,
     LockEndangered,
@@ -27,7 +28,6 @@ from .model import (
     LockType,
     WaiterFacts,
 )
-from .standalone import get_lock_manager
 from .store import LockStore
 
 __all__ = [

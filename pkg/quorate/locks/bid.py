@@ -36,6 +36,10 @@ class Parts:
         return self.session.clock.monotonic()
 
 
+PATIENT_S = 3600.0
+"""Who is ready to wait for so long stands by, and no long wait is news of it."""
+
+
 class Attempt:
     """One call of a task that wants a lock, from asking until it has it or gives up."""
 
@@ -70,7 +74,7 @@ class Bid:
         self.in_flight = 0
         self.echo = False
         self.is_void = False
-        self.is_told_of = False
+        self.is_told_of = wish.wait_s is not None and wish.wait_s >= PATIENT_S
 
     @property
     def is_open(self) -> bool:

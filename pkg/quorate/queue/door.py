@@ -5,20 +5,16 @@ Addresses and limits come from the settings where the call does not give them.
 
 from __future__ import annotations
 
-from quorate.backend import Backend
 from quorate.core.errors import MissingCapability
 from quorate.core.events import Emit, silent
 from quorate.core.lifecycle import Household
-from quorate.lease.lease import LeaseTerms
 from quorate.resilience.backoff import exponential
+from quorate.settings.backing import backend_for
 from quorate.settings.load import load_settings
 from quorate.settings.tree import Settings
-from quorate.wire.redis import WireLimits
 
 from .manager import QueueManager
 from .model import LaneWeights, QueueConfig, QueueType, RetryPolicy
-
-RETRIES_A_TTL = 15
 
 
 async def get_queue_manager(
@@ -43,21 +39,8 @@ async def get_queue_manager(
             "Use QueueType.REDIS.",
         )
     settings = settings or load_settings()
-    session, wire = settings.session, settings.wire
-    backend = Backend(
-        url or settings.messaging.redis.url.reveal(),
-        namespace=settings.namespace,
-        terms=LeaseTerms(
-            ttl_s=session.ttl_s,
-            renew_every_s=session.renew_every_s,
-            retry_every_s=session.ttl_s / RETRIES_A_TTL,
-            max_stall_s=session.max_stall_s,
-        ),
-        limits=WireLimits(
-            timeout_s=wire.timeout_s, connect_timeout_s=wire.connect_timeout_s
-        ),
-        emit=emit,
-    )
+    url = url or settings.messaging.redis.url.reveal()
+    backend = backend_for(url, settings, emit)
     household = Household()
     await household.start(backend)
     manager = QueueManager(backend, config or config_of(settings), emit)

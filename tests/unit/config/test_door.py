@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.config import door
 from quorate.config.door import config_options, get_config_manager
 from quorate.core.errors import InvalidSettings, InvalidUrl, StoreUnavailable
-from quorate.settings import load_settings
+from quorate.settings import backing, load_settings
 
 ENVIRON = {"ENVIRONMENT": "production", "MESSAGE_WORKERS": "7", "DATA_DIR": "/data"}
 
@@ -59,7 +58,7 @@ class Opened:
 
 async def test_a_server_that_is_away_is_an_error_and_nothing_is_left_open(monkeypatch):
     Opened.made = []
-    monkeypatch.setattr(door, "Backend", Opened)
+    monkeypatch.setattr(backing, "Backend", Opened)
     monkeypatch.setenv("REDIS_URL", "redis://somewhere:1")
     monkeypatch.setenv("QUORATE_NAMESPACE", "shop")
 

@@ -453,6 +453,21 @@ async def test_a_long_wait_is_told_once(line, clock, heard):
     assert heard.count(LockWaitLong) == 1
 
 
+async def test_who_is_ready_to_wait_for_an_hour_makes_no_news_of_it(line, heard):
+    config = LockConfig(long_wait_s=0.0)
+    line.seize("a")
+    async with a_manager(line, config=config, emit=heard.emit) as manager:
+        waiting = Stay(manager, wait_s=3600.0)
+
+        line.tell(ResyncNotice())
+        await turns()
+        line.free("a")
+
+        await waiting.entered()
+        await waiting.leaves()
+    assert heard.count(LockWaitLong) == 0
+
+
 async def test_a_hold_that_ends_by_itself_is_not_passed_on(manager, line):
     stay = await holding(manager, timeout_s=60)
     following = Stay(manager)
