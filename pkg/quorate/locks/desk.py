@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from quorate.core.errors import LockLostError, LockNotGranted, QuorateError
@@ -22,6 +22,7 @@ from .hold import Hold, owner_id
 from .holdings import Holdings
 from .lines import Lines
 from .returning import Returns
+from .store import TogetherStore
 from .waiting import Bids
 from .wish import Wish
 
@@ -71,11 +72,50 @@ class LockDesk:
             raise self.holdings.denied(attempt) from error
         finally:
             tally.waiting -= 1
+        self._admit(hold, attempt)
+        return hold
+
+    async def take_all(self, wishes: Sequence[Wish]) -> dict[str, Hold]:
+        """All these locks in one request, by name; {} if that cannot be done now."""
+        store, owner = self._parts.store, wishes[0].owner or asyncio.current_task()
+        self._lines.check_open(wishes[0])
+        names = [wish.name for wish in wishes if not wish.shared]
+        if (
+            len(wishes) < 2
+            or not isinstance(store, TogetherStore)
+            or any(self.holdings.owned(owner, wish.name) for wish in wishes)
+            or not self._lines.reserve(names)
+        ):
+            return {}
+        attempts = [Attempt(wish, owner, self._parts.now()) for wish in wishes]
+        granted: list[Hold] = []
+        try:
+            granted = await self._bids.ask_all(store, attempts)
+        finally:
+            if not granted:
+                self._lines.release(names)
+        for hold, attempt in zip(granted, attempts, strict=True) if granted else ():
+            self._admit(hold, attempt)
+        return {hold.wish.name: hold for hold in granted}
+
+    def give_back_soon(self, hold: Hold) -> asyncio.Task[Was]:
+        """`give_back` in a task of its own."""
+        return self._parts.tasks.spawn(self.give_back(hold), "give back a lock")
+
+    async def resign(self, hold: Hold, *, inside: bool) -> None:
+        """End a hold before its block does; from outside by stopping that."""
+        if not inside:
+            self.lose(hold, "it was given up", is_claimed=True)
+            return
+        hold.lost, hold.is_claimed, hold.is_given_up = "it was given up", False, True
+        self._lines.let_go(hold)
+        await self._leave(hold)
+
+    def _admit(self, hold: Hold, attempt: Attempt) -> None:
         self.holdings.enter(hold, attempt)
         self.holdings.ends_by(hold, self._hard_end)
         self._danger.entered(hold)
         self._lines.holds(hold)
-        return hold
 
     async def give_back(self, hold: Hold) -> Was:
         """A block has ended. Returns "unknown" if the server says it was not held."""

@@ -36,8 +36,9 @@ class Hold:
 
     __slots__ = (
         "began_at", "blocks", "echo", "entries", "hard_until", "has_line", "id",
-        "is_claimed", "is_kept", "last_token", "listeners", "lost", "owner", "session",
-        "session_name", "shared", "since", "tag", "timer", "token", "wish",
+        "is_claimed", "is_given_up", "is_kept", "last_token", "listeners", "lost",
+        "owner", "session", "session_name", "shared", "since", "tag", "timer", "token",
+        "wish",
     )  # fmt: skip
 
     def __init__(self, ident: str, wish: Wish, granted: Granted, session: Session):
@@ -45,7 +46,7 @@ class Hold:
         self.id = ident
         self.wish = wish
         self.shared = wish.shared
-        self.has_line = not wish.shared
+        self.has_line = not wish.asks_itself
         self.token = granted.token
         self.last_token = granted.last_token
         self.tag = granted.tag
@@ -63,6 +64,7 @@ class Hold:
         self.lost = ""
         self.is_claimed = True
         self.is_kept = False
+        self.is_given_up = False
         self.echo = False
         self.timer: asyncio.TimerHandle | None = None
 

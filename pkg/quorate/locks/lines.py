@@ -56,6 +56,18 @@ class Lines:
             gate.hold = hold
             self._ahead.plan(gate)
 
+    def reserve(self, names: list[str]) -> bool:
+        """Lead in all these lines at once; False if somebody here does in one."""
+        if any(name in self._gates for name in names):
+            return False
+        self._gates.update((name, Gate()) for name in names)
+        return True
+
+    def release(self, names: list[str]) -> None:
+        """What was reserved came to nothing: it is the next one's turn to ask."""
+        for name in names:
+            self._call_next(name, None)
+
     def let_go(self, hold: Hold) -> None:
         """This process wants it no more; whoever is next here asks the server anew.
 
@@ -97,7 +109,7 @@ class Lines:
     async def obtain(self, attempt: Attempt) -> Hold:
         """A hold, once it is this attempt's turn."""
         wish = attempt.wish
-        if wish.shared:
+        if wish.asks_itself:
             return await self._lead(None, attempt, None)
         gate = self._gates.get(wish.name)
         if gate is not None and wish.priority and not wish.is_try:

@@ -150,6 +150,12 @@ class LockBlock:
         """What is to become of it when the lock is lost."""
         return self._wish.on_loss
 
+    @property
+    def hold(self) -> Hold:
+        """What the block holds; only inside."""
+        assert self._hold is not None
+        return self._hold
+
     async def __aenter__(self) -> Grant:
         if self._grant is not None:
             raise RuntimeError("a lock block is used once: call acquire_lock again")
@@ -181,7 +187,7 @@ class LockBlock:
                 await self._absorb(task)
         finally:
             was = await self._desk.give_back(hold)
-        if hold.lost or was == "unknown":
+        if (hold.lost and not hold.is_given_up) or was == "unknown":
             self._tell(hold.lost or "the server had ended it", kind, error, ours)
 
     def interrupt(self) -> None:

@@ -38,8 +38,9 @@ from .model import (
     OnLoss,
 )
 from .redis import RedisLocks
+from .redis_meetings import RedisMeetings
 from .returning import Claim, Returns
-from .store import LockStore
+from .store import LockStore, MeetingStore
 from .waiting import Bids
 from .wish import checked_wish
 
@@ -58,10 +59,12 @@ class LockManager(Kinds):
         config: LockConfig | None = None,
         emit: Emit = silent,
         chance: Chance | None = None,
+        meetings: MeetingStore | None = None,
     ) -> None:
         self.config = config or LockConfig()
         self._store = store
         self._session = session
+        self._meetings = meetings
         self._emit = emit
         self._chance = chance or fresh_chance()
         self._tasks = Tasks(emit, session.clock)
@@ -81,7 +84,10 @@ class LockManager(Kinds):
     ) -> LockManager:
         """Locks on the server behind `wire`, claimed by `session`."""
         store = RedisLocks(wire, session)
-        return cls(store, session, config=config, emit=emit, chance=chance)
+        return cls(
+            store, session, config=config, emit=emit, chance=chance,
+            meetings=RedisMeetings(wire, session),
+        )  # fmt: skip
 
     async def start(self) -> None:
         parts = Parts(

@@ -190,6 +190,16 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
+class Leader:
+    """Who leads, and in which term: a later leader has a higher one."""
+
+    election: str
+    term: int
+    candidate: str
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
 class LockLine:
     """One line of the list of locks: how many hold it and how many wait.
 

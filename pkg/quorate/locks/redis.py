@@ -8,7 +8,7 @@ state is in the server; a message is only a hint. Satisfies `locks.store.LockSto
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from quorate.core.errors import (
     LockNotGranted,
@@ -45,6 +45,7 @@ from .redis_replies import (
     read_waiter,
     shown_name,
 )
+from .redis_together import take_all
 from .store import Hear
 
 _ACQUIRE = load("quorate.locks", "acquire")
@@ -99,9 +100,7 @@ class RedisLocks:
         """Take the lock or stand in line: one request, inside the session."""
         tag = self._wire.keys.lock_tag(ask.name)
         for _ in range(REJOINS):
-            me = self._session.name_in(tag)
-            if me is None or self._channels.get(tag, ("", ""))[0] != me:
-                me = await self._enter(tag)
+            me = await self._inside(tag)
             if ask.under and ask.under != me:
                 raise SessionLostError(f"The session {ask.under} is over.")
             asked_at = self._clock.monotonic()
@@ -122,6 +121,21 @@ class RedisLocks:
             "The server has refused it several times in a row.",
             "Is its clock right, and is its data not being flushed?",
         )
+
+    async def acquire_all(self, asks: Sequence[Ask]) -> list[Granted]:
+        """One request, if all lie under one tag."""
+        tags = {self._wire.keys.lock_tag(ask.name) for ask in asks}
+        if len(tags) > 1:
+            return []
+        (tag,) = tags
+        me = await self._inside(tag)
+        first, asked_at = me not in self._claimed, self._clock.monotonic()
+        granted = await take_all(self._wire, tag, me, asks, asked_at, first=first)
+        if granted is None:
+            self._session_is_over(tag, me)
+        elif granted:
+            self._claimed.add(me)
+        return granted or []
 
     async def leave(self, name: str, ident: str, *, echo: bool) -> Was:
         """End a claim: one request."""
@@ -238,6 +252,13 @@ class RedisLocks:
         A session stays in it until it is cleaned, even while it claims nothing.
         """
         return f"{tag}:l:s"
+
+    async def _inside(self, tag: str) -> str:
+        """The name in the tag, entering if need be."""
+        me = self._session.name_in(tag)
+        if me is None or self._channels.get(tag, ("", ""))[0] != me:
+            return await self._enter(tag)
+        return me
 
     async def _enter(self, tag: str) -> str:
         """Join the tag and hear its channel, before anything is asked there."""

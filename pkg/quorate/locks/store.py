@@ -7,7 +7,7 @@ session that it names, or until its own hard end.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from .answers import Answer, Ask, Granted, Notice, Queued, Was
@@ -80,4 +80,46 @@ class PermitStore(Protocol):
 
     async def set_permits(self, name: str, permits: int) -> int:
         """Let the semaphore have so many for everybody. Returns how many are in use."""
+        ...
+
+
+class MeetingStore(Protocol):
+    """What elections, latches and barriers need besides locks. All idempotent."""
+
+    async def watch(self, name: str, ring: Callable[[], None]) -> Callable[[], None]:
+        """Call `ring` when something has changed under `name`. Returns its undoing."""
+        ...
+
+    async def prefer(self, name: str, candidate: str) -> bool:
+        """Let the waiter with this label be the next. False if there is none."""
+        ...
+
+    async def count(self, name: str, participant: str) -> int:
+        """Count a participant ("": only look). Returns how many are counted."""
+        ...
+
+    async def arrive(
+        self, name: str, participant: str, attempt: str, parties: int
+    ) -> int | None:
+        """Wait at a barrier. Returns the generation that passed, None while waiting.
+
+        Arriving again with the same attempt is looking. Who dies does not wait any
+        more. Raises `SessionLostError`.
+        """
+        ...
+
+    async def depart(self, name: str, participant: str, attempt: str) -> int | None:
+        """Wait no more. Returns the generation if it has passed already."""
+        ...
+
+
+@runtime_checkable
+class TogetherStore(Protocol):
+    """What a store may offer besides: several locks in one request."""
+
+    async def acquire_all(self, asks: Sequence[Ask]) -> list[Granted]:
+        """Take all or none; it never waits. [] when not all can be taken so.
+
+        All asks have the same kind, owner, label and end. Raises what `acquire` does.
+        """
         ...

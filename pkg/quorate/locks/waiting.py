@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from quorate.core.errors import LockNotGranted, OutcomeUnknown, QuorateError
@@ -21,7 +21,8 @@ from .bid import Attempt, Bid, Parts
 from .events import LockWaitLong
 from .hold import Hold, owner_id
 from .model import shown
-from .returning import Returns
+from .returning import Claim, Returns
+from .store import TogetherStore
 from .wish import Wish
 
 IDLE_S = 3600.0
@@ -65,6 +66,28 @@ class Bids:
                 self._returns.soon(bid.claim())
             raise
         return bid
+
+    async def ask_all(
+        self, store: TogetherStore, attempts: Sequence[Attempt]
+    ) -> list[Hold]:
+        """Send the wishes of several attempts at once; [] if not all are granted."""
+        asks = [self._new_ask(attempt) for attempt in attempts]
+        try:
+            answers = await store.acquire_all(asks)
+        except (asyncio.CancelledError, OutcomeUnknown):
+            for ask in asks:
+                self._returns.soon(Claim(ask.name, ask.id, "", echo=True))
+            raise
+        holds = []
+        for ask, answer, attempt in zip(asks, answers, attempts, strict=False):
+            hold = Hold(ask.id, attempt.wish, answer, self._parts.session)
+            hold.echo = answer.echo
+            holds.append(hold)
+        if all(hold.left_s(self._parts.now()) > 0.0 for hold in holds):
+            return holds
+        for hold in holds:
+            self._returns.soon(hold.claim())
+        return []
 
     async def outcome(self, bid: Bid, wish: Wish) -> Hold | None:
         """Wait until `bid` is granted; None if it came to nothing: bid again.

@@ -9,6 +9,7 @@ from quorate.core.errors import InvalidInput
 from quorate.core.names import check_name
 
 from .model import (
+    ELECTION,
     LockConfig,
     LockType,
     OnLoss,
@@ -43,8 +44,13 @@ class Wish:
 
     @property
     def shared(self) -> bool:
-        """Others may hold it too, so each task of a process asks for itself."""
+        """Others may hold it too."""
         return self.lock_type is LockType.SHARED
+
+    @property
+    def asks_itself(self) -> bool:
+        """It stands in the server's line, not behind others of its process."""
+        return self.shared or self.name.startswith(ELECTION)
 
     @property
     def is_try(self) -> bool:

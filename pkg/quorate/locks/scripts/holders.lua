@@ -57,6 +57,7 @@ local function end_claim(name, id)
       redis.call('HDEL', key, 'm')
       if not settle(name, false, mode) then
         redis.call('PEXPIRE', key, kept_ms)
+        announce(name)
       end
     elseif upgrading then
       settle(name, mode, nil)

@@ -12,6 +12,8 @@
 --   T:l:s            SET   sessions that may have claims
 --   T:l:g            ZSET  ids that were given up before they arrived → when
 --   T:l:to:<session>       the channel of a session
+--   T:l:on:<name>          the channel of an election, a latch or a barrier
+--   T:l:d:<name>     SET   whom a latch has counted       T:l:b:<name>  see barrier
 --
 -- A holder is token, hard end or 0, since, session, owner, label; a waiter is name,
 -- mode, hard ms or 0, since, session, owner, label: one field a line. Names, labels and

@@ -11,7 +11,7 @@ local name, id, echo = ARGV[1], ARGV[2], ARGV[3]
 -- The usual case, before what only the others need: ours, and nobody waits.
 local key = holds(name)
 local found = redis.call('HMGET', key, id, 'm')
-if found[1] and found[2] == 'x' and echo == '0'
+if found[1] and found[2] == 'x' and echo == '0' and string.sub(name, 1, 3) ~= '%03'
     and redis.call('EXISTS', writers(name), readers(name)) == 0 then
   local session = string.match(found[1], '^[^\n]*\n[^\n]*\n[^\n]*\n([^\n]*)')
   redis.call('HDEL', key, id, 'm')
