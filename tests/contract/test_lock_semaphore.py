@@ -229,6 +229,14 @@ async def test_a_wait_that_is_over_leaves_nothing_behind(ann, bob):
     assert not await ann.locks.ls()
 
 
+async def test_permits_have_no_readers_and_no_writer(ann):
+    async with ann.locks.semaphore("a", 2).acquire() as grant:
+        with pytest.raises(InvalidInput, match="no lock with readers"):
+            await grant.upgrade()
+        with pytest.raises(InvalidInput, match="no lock with readers"):
+            await grant.downgrade()
+
+
 async def test_what_makes_no_sense_is_refused(ann):
     with pytest.raises(InvalidInput, match="permits"):
         ann.locks.semaphore("a", 0)

@@ -24,6 +24,7 @@ from .answers import Granted, GrantNotice, Queued
 from .bid import Parts
 from .faults import lost_error
 from .hold import Hold
+from .model import kind_of, shown
 from .store import LockConversions
 
 AFTER_THE_END_S = 0.005
@@ -61,8 +62,7 @@ class Conversions:
     async def upgrade(self, hold: Hold, wait_s: float | None) -> None:
         """Make `hold` the writer; nothing to do if it is. See `Grant.upgrade`."""
         store = self._store()
-        if hold.lost:
-            raise lost_error(hold.wish.name, hold.lost)
+        _check(hold)
         if not hold.shared:
             return
         if hold.id in self._waiting:
@@ -88,8 +88,7 @@ class Conversions:
     async def downgrade(self, hold: Hold) -> None:
         """Make `hold` a reader; nothing to do if it is. See `Grant.downgrade`."""
         store = self._store()
-        if hold.lost:
-            raise lost_error(hold.wish.name, hold.lost)
+        _check(hold)
         if hold.shared:
             return
         if hold.entries > 1:
@@ -154,9 +153,20 @@ class Conversions:
         return store
 
 
+def _check(hold: Hold) -> None:
+    """Raises `LockLostError`, and `InvalidInput` for what is no plain lock."""
+    if hold.lost:
+        raise lost_error(hold.wish.name, hold.lost)
+    if (kind := kind_of(hold.wish.name)) != "lock":
+        raise InvalidInput(
+            f"{shown(hold.wish.name)!r} is no lock with readers and a writer.",
+            f"It is of the kind {kind}.",
+        )
+
+
 def _in_vain(hold: Hold, wait_s: float | None) -> LockNotGranted:
     return LockNotGranted(
-        f"{hold.wish.name!r} was not upgraded within {wait_s or 0:g} s.",
+        f"{shown(hold.wish.name)!r} was not upgraded within {wait_s or 0:g} s.",
         "Other readers hold it too; this one still is a reader.",
         "Wait longer with wait_s=…, or ask who holds it: await manager.explain(…).",
     )

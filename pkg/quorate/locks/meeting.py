@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from quorate.core.errors import InvalidInput, LockNotGranted
+from quorate.core.errors import InvalidInput, LockNotGranted, QuorateError
 from quorate.core.lifecycle import to_the_end
 from quorate.core.names import check_name
 
@@ -96,14 +96,19 @@ class Barrier:
             async with asyncio.timeout(wait_s):
                 return await self._wait(who, attempt)
         except BaseException as error:
-            passed = await to_the_end(
-                venue.store.depart(self.name, who, attempt), "leave a barrier"
-            )
+            passed = await to_the_end(self._depart(who, attempt), "leave a barrier")
             if not isinstance(error, TimeoutError):
                 raise
             if passed is not None:
                 return passed
             raise _in_vain(self.name, wait_s, f"some of {self.parties}") from error
+
+    async def _depart(self, who: str, attempt: str) -> int | None:
+        """Wait no more; if that cannot be said, the next attempt or the end says it."""
+        try:
+            return await self._venue.store.depart(self.name, who, attempt)
+        except QuorateError:
+            return None
 
     async def _wait(self, who: str, attempt: str) -> int:
         venue = self._venue

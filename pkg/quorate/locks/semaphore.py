@@ -82,7 +82,8 @@ class Semaphore:
     async def set_permits(self, permits: int) -> int:
         """From now on there are so many for everybody, until it is set again.
 
-        Who waits is let in if there are enough now; who holds keeps what it has.
+        Who waits is let in if there are enough now; who holds keeps what it has. Who
+        waits for more than there are waits on, and so do those behind it.
         Returns how many are in use. One request.
         """
         self.permits = _checked(permits, "permits", MOST_PERMITS)

@@ -39,7 +39,7 @@ class _Hands:
         return self._hold or await self._desk.take(wish)
 
     async def give_back(self, hold: Hold) -> Was:
-        if not self._is_outermost:
+        if not self._is_outermost and not hold.lost:
             self._returns.append(self._desk.give_back_soon(hold))
             return "held"
         was = await self._desk.give_back(hold)
