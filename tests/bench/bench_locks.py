@@ -135,12 +135,13 @@ def main() -> int:
     sitting["verdicts"] = [verdict.facts() for verdict in verdicts]
     page = Page(sitting, results, verdicts)
     say("\n" + page.text())
-    raw = HOME / "locks-quick.json"
+    raw = REPORTS / "raw" / f"locks-{sitting['when'][:10]}.json"
+    if given.quick:
+        raw = HOME / "locks-quick.json"
+    raw.parent.mkdir(parents=True, exist_ok=True)
+    raw.write_text(json.dumps(sitting) + "\n")
     if not given.quick:
-        raw = REPORTS / "raw" / f"locks-{sitting['when'][:10]}.json"
-        raw.parent.mkdir(parents=True, exist_ok=True)
         page.write(REPORTS / "locks.md", raw)
-    raw.write_text(json.dumps(sitting, indent=1) + "\n")
     say(f"\nraw results: {raw.relative_to(ROOT)}")
     return 0
 

@@ -71,14 +71,14 @@ class NoiseWatch:
 
 
 def wait_for_quiet(patience_s: float) -> float:
-    """Wait until the machine has been quiet for a second. Returns the seconds left."""
+    """Wait until the machine has been quiet for a second. Returns how long it took."""
     began = time.monotonic()
     quiet = 0
     while quiet < QUIET_LOOKS and time.monotonic() - began < patience_s:
         watch = NoiseWatch([])
         time.sleep(LOOK_S)
         quiet = 0 if watch.stop().why_not else quiet + 1
-    return max(0.0, patience_s - (time.monotonic() - began))
+    return time.monotonic() - began
 
 
 def _processors() -> tuple[int, int, int]:
