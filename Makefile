@@ -5,7 +5,7 @@ PY := .venv/bin/python
 export GOAL := $(firstword $(MAKECMDGOALS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-locks lint servers clean set-up
+.PHONY: help demo test faults bench bench-locks lint servers clean set-up
 
 help: ## show this list
 	@echo "Quorate: an asyncio toolkit by which processes agree."
@@ -24,6 +24,9 @@ demo: set-up ## see it all at work: services, workers, and one of them killed
 
 test: set-up ## prove it: style, types, architecture, and every ring of tests
 	@$(PY) scripts/run_tests.py $(ARGS)
+
+faults: set-up ## harm it: kill, stop, stall and starve locks, and judge what they did
+	@$(PY) -m tests.faults $(ARGS)
 
 bench: set-up ## measure it all: every tests/bench/bench_*.py, one after the other
 	@for bench in tests/bench/bench_*.py; do \

@@ -14,12 +14,21 @@
                       three Sentinels, a `tests.fleets.SentinelSet`: master, fail_over()
     start_cluster     start_cluster(replicas=1) → a private Cluster of three masters, a
                       `tests.fleets.Cluster`: owner(key), replica_of(), await move(slot)
+    locks_url         those of `redis_url`, and the shared Consul; a test of what is
+                      declared to be different there says so by
+                      @pytest.mark.differs_on_consul("how it is there")
+    consul_url        the shared Consul
+    private_consul    a fresh Consul for this test alone, a `ConsulServer`: url, ask(),
+                      keys(), kill(), pause(), resume(), await restart(), stop()
+    start_consul      start_consul(durable=True, settings={…}) → a further one
+    postgres_url      the shared PostgreSQL
     heard             hears events: pass `heard.emit`, then `await heard(LockLost)`
     clock             a `ManualClock`: it moves only by `await clock.advance(5)`
 
-A redis-server that is missing is told of at the end and its tests are skipped; with
-CI=true they fail. QUORATE_TEST_REDIS_URL names a server to use instead in `redis_url`.
-No server outlives the run, however that ends.
+A server that is missing is told of at the end and its tests are skipped; with CI=true
+they fail. QUORATE_TEST_REDIS_URL, …_CONSUL_URL and …_POSTGRES_URL name servers to use
+instead where a test wants no more than the URL. No server outlives the run, however
+that ends.
 """
 
 from __future__ import annotations
@@ -27,11 +36,16 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from tests.anywhere import in_one_slot
+from tests.consul_server import ConsulServer
 from tests.fleets import Cluster, Fleets, SentinelSet, StartCluster, StartSentinels
+from tests.postgres_server import PostgresServer
 from tests.servers import (
     KINDS,
     Kind,
@@ -51,6 +65,12 @@ FLEETS = [
     pytest.param(name, marks=pytest.mark.fleet) for name in ("sentinel", "cluster")
 ]
 T = TypeVar("T")
+# How quick a shared machine is says nothing about the code.
+hypothesis_settings.register_profile(
+    "house", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("house")
+
 _missing: set[str] = set()
 
 
@@ -125,6 +145,79 @@ def start_server(servers: Servers) -> Iterator[StartServer]:
 @pytest.fixture
 def private_server(start_server: StartServer) -> Server:
     return start_server("valkey")
+
+
+@pytest.fixture(scope="session")
+def shared_consul(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ConsulServer]:
+    server = or_skip(lambda _: ConsulServer(tmp_path_factory.mktemp("consul")), None)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["memory", *KINDS, "consul"])
+async def locks_url(
+    request: pytest.FixtureRequest, servers: Servers, namespace: str
+) -> AsyncIterator[str]:
+    if request.param == "consul":
+        mark = request.node.get_closest_marker("differs_on_consul")
+        if mark is not None:
+            pytest.skip(f"on Consul {mark.args[0]}")
+        yield request.getfixturevalue("consul_url")
+    elif request.param == "memory":
+        url = f"memory://{namespace}"
+        server = await open_memory(url)
+        yield url
+        await server.close()
+    elif request.param == "redis" and "QUORATE_TEST_REDIS_URL" in os.environ:
+        yield os.environ["QUORATE_TEST_REDIS_URL"]
+    else:
+        yield or_skip(servers.shared, request.param).url
+
+
+@pytest.fixture
+def consul_url(request: pytest.FixtureRequest) -> str:
+    given = os.environ.get("QUORATE_TEST_CONSUL_URL")
+    return given or request.getfixturevalue("shared_consul").url
+
+
+@pytest.fixture
+def start_consul(tmp_path: Path) -> Iterator[Callable[..., ConsulServer]]:
+    started: list[ConsulServer] = []
+
+    def start(**given: object) -> ConsulServer:
+        folder = tmp_path / f"consul-{len(started)}"
+        server = or_skip(lambda _: ConsulServer(folder, **given), None)
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def private_consul(start_consul: Callable[..., ConsulServer]) -> ConsulServer:
+    return start_consul()
+
+
+@pytest.fixture(scope="session")
+def shared_postgres(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[PostgresServer]:
+    server = or_skip(lambda _: PostgresServer(tmp_path_factory.mktemp("pg")), None)
+    or_skip(lambda _: server.start(), None)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest) -> str:
+    given = os.environ.get("QUORATE_TEST_POSTGRES_URL")
+    return given or request.getfixturevalue("shared_postgres").url
 
 
 @pytest.fixture

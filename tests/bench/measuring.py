@@ -1,8 +1,9 @@
 """What a benchmark needs to be believed: what the server did, and what others took.
 
-A machine with neighbours is noisy. So each run carries how much processor time the
+A machine with neighbours is noisy. So each window carries how much processor time the
 hypervisor took away (steal) and how much went to programs that are not ours (foreign),
-from /proc/stat; a run with too much of either is thrown away by who asked for it.
+from /proc/stat; and how long ours stood ready and had to wait for a processor. A window
+with too much of it is thrown away by who asked for it.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from tests.servers import Server
 
 STEAL_PCT_MAX = 2.0
 FOREIGN_PCT_MAX = 10.0
-LOOK_S = 0.25
-QUIET_LOOKS = 4
+WAITED_PCT_MAX = 2.0
+COARSE_TICKS = 2
 TICKS_A_S = os.sysconf("SC_CLK_TCK")
 _OUR_OWN = ("info", "client|", "config|", "monitor", "flushall", "echo")
 _NOT_ASKED = ("info", "client", "config", "monitor", "echo", "hello", "auth", "select")
@@ -30,55 +31,58 @@ _NOT_ASKED = ("info", "client", "config", "monitor", "echo", "hello", "auth", "s
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """What others took during one run, in percent.
+    """What others took during a window, in percent.
 
-    `steal_pct` is of all processors, `foreign_pct` of one; the latter is right within a
-    few points, because the kernel counts in ticks of 10 ms.
+    `steal_pct` is of all processors; `foreign_pct` of one, with a resolution of ticks
+    of 10 ms, which is `coarse_pct`. `waited_pct` is how long a process that has a
+    processor for itself stood ready while somebody else ran on it.
     """
 
     steal_pct: float
     foreign_pct: float
+    waited_pct: float
+    coarse_pct: float = 0.0
 
     @property
     def why_not(self) -> str:
-        """Why the run is not to be used; "" if it is fine."""
+        """Why the window is not to be used; "" if it is fine."""
         if self.steal_pct > STEAL_PCT_MAX:
             return f"steal {self.steal_pct:.1f} %"
-        if self.foreign_pct > FOREIGN_PCT_MAX:
+        if self.waited_pct > WAITED_PCT_MAX:
+            return f"waiting for a processor {self.waited_pct:.1f} %"
+        if self.foreign_pct > FOREIGN_PCT_MAX + self.coarse_pct:
             return f"foreign load {self.foreign_pct:.0f} %"
         return ""
 
 
 class NoiseWatch:
-    """Watches the processors while the processes `pids` do their work."""
+    """Watches the processors while our processes work.
 
-    def __init__(self, pids: Iterable[int]) -> None:
+    `pids` are ours; those of `alone` share their processor with none of ours.
+    """
+
+    def __init__(self, pids: Iterable[int], alone: Iterable[int]) -> None:
         self._pids = [*pids, os.getpid()]
+        self._alone = list(alone)
         self._began = time.monotonic()
         self._before = _processors()
         self._own = sum(map(ticks_of, self._pids))
+        self._waited_s = sum(map(waited_s_of, self._alone))
 
     def stop(self) -> Noise:
-        took = max(1, int((time.monotonic() - self._began) * TICKS_A_S))
+        took_s = time.monotonic() - self._began
         busy, steal, total = (
             now - was for now, was in zip(_processors(), self._before, strict=True)
         )
         own = sum(map(ticks_of, self._pids)) - self._own
+        waited_s = sum(map(waited_s_of, self._alone)) - self._waited_s
+        a_tick_pct = 100 / TICKS_A_S / took_s
         return Noise(
             steal_pct=100 * steal / max(1, total),
-            foreign_pct=max(0.0, 100 * (busy - own) / took),
+            foreign_pct=max(0.0, (busy - own) * a_tick_pct),
+            waited_pct=100 * max(0.0, waited_s) / took_s,
+            coarse_pct=COARSE_TICKS * a_tick_pct,
         )
-
-
-def wait_for_quiet(patience_s: float) -> float:
-    """Wait until the machine has been quiet for a second. Returns the seconds left."""
-    began = time.monotonic()
-    quiet = 0
-    while quiet < QUIET_LOOKS and time.monotonic() - began < patience_s:
-        watch = NoiseWatch([])
-        time.sleep(LOOK_S)
-        quiet = 0 if watch.stop().why_not else quiet + 1
-    return max(0.0, patience_s - (time.monotonic() - began))
 
 
 def _processors() -> tuple[int, int, int]:
@@ -97,6 +101,17 @@ def ticks_of(pid: int) -> int:
         return 0
     user, system = said.rpartition(")")[2].split()[11:13]
     return int(user) + int(system)
+
+
+def waited_s_of(pid: int) -> float:
+    """How long the threads of a process have stood ready without a processor."""
+    waited_ns = 0
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            waited_ns += int((thread / "schedstat").read_text().split()[1])
+        except (OSError, IndexError):
+            continue  # it has ended, or this kernel does not tell
+    return waited_ns / 1e9
 
 
 def pin(pid: int, processor: int) -> None:

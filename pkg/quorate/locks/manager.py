@@ -23,10 +23,12 @@ from quorate.core.lifecycle import Member, Tasks
 from quorate.core.names import check_name
 from quorate.lease.session import Session
 from quorate.lease.sweeper import Room
+from quorate.wire.consul import ConsulWire
 from quorate.wire.redis import Wire
 
 from .answers import GrantNotice, LookNotice, LossNotice, Notice, ResyncNotice
 from .bid import Parts
+from .consul import ConsulLocks
 from .desk import LockDesk
 from .lock import LockBlock
 from .model import (
@@ -79,14 +81,18 @@ class LockManager:
     @classmethod
     def over(
         cls,
-        wire: Wire,
+        wire: Wire | ConsulWire,
         session: Session,
         config: LockConfig | None = None,
         emit: Emit = silent,
         chance: Chance | None = None,
     ) -> LockManager:
         """Locks on the server behind `wire`, claimed by `session`."""
-        store = RedisLocks(wire, session)
+        store: LockStore
+        if isinstance(wire, ConsulWire):
+            store = ConsulLocks(wire, session)
+        else:
+            store = RedisLocks(wire, session)
         return cls(store, session, config=config, emit=emit, chance=chance)
 
     async def start(self) -> None:

@@ -127,6 +127,10 @@ class Wire:
             raise MissingCapability("The wire is not open.", fix="Call start() first.")
         return self._site.calls(limits or self.limits, elsewhere=not resolving)
 
+    def sessions(self) -> RedisSessions:
+        """The session rows, over the process's own connection."""
+        return RedisSessions(self.calls)
+
     def new_sessions(self, within_s: float | None = None) -> RedisSessions:
         """The session rows over a connection of their own, for the keeper's thread.
 

@@ -15,9 +15,8 @@ from .address import Address
 SINGLE = ("redis", "rediss")
 SENTINEL = ("redis+sentinel", "rediss+sentinel")
 CLUSTER = ("redis+cluster", "rediss+cluster")
-SCHEMES = (*SINGLE, *SENTINEL, *CLUSTER, "embedded", "memory")
+SCHEMES = (*SINGLE, *SENTINEL, *CLUSTER, "embedded", "memory", "consul")
 LATER = {
-    "consul": "The Consul backend",
     "amqp": "The RabbitMQ backend",
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.bench.environments import HOME, ROOT
 from tests.bench.locks import roster
-from tests.bench.locks.plan import Results
+from tests.bench.locks.results import Results
 from tests.bench.locks.roster import OURS, PLAIN, PYTHON_REDIS_LOCK, Entry
 from tests.bench.spread import median
 

@@ -114,7 +114,8 @@ class Child:
         self.latencies.append(time.monotonic() - float(body))
 
     async def do_heard(self) -> dict[str, Any]:
-        spread = Spread.of(self.latencies, child_loops.US)
+        heard, self.latencies = self.latencies, []
+        spread = Spread.of(heard, child_loops.US)
         return {"heard_us": child_loops.facts(spread)}
 
     async def do_cpu(self) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""Figures of a sitting as text: medians of the runs that count, with their ranges."""
+"""Figures of a sitting as text: medians of the windows that count, and ranges."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tests.bench.locks.plan import Results
+from tests.bench.locks.results import Results
 from tests.bench.spread import median
 
 NOTHING = "–"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from tests.bench.locks.plan import Results
+from tests.bench.locks.results import Results
 from tests.bench.spread import median
 
 SAME = 0.02

@@ -1,4 +1,4 @@
-"""A server on one processor, clients on another, and a record of each run.
+"""A server on one processor, clients on another, and a record of each window.
 
     lab = Lab(server, pythons, logs)
     with lab.clients(entry, 10) as children, lab.watching(children) as seen: …
@@ -143,7 +143,8 @@ class Lab:
         """Count and listen for noise during the block."""
         seen = Seen()
         before = count(self.server)
-        watch = NoiseWatch([self.server.pid, *(child.pid for child in children)])
+        ours = [self.server.pid, *(child.pid for child in children)]
+        watch = NoiseWatch(ours, ours if len(children) == 1 else [self.server.pid])
         yield seen
         noise = watch.stop()
         seen.noise = {key: round(value, 2) for key, value in asdict(noise).items()}

@@ -17,7 +17,7 @@ from tests.bench.locks import tables
 from tests.bench.locks.bars import draw
 from tests.bench.locks.figures import Figures, table
 from tests.bench.locks.goals import Verdict
-from tests.bench.locks.plan import Results
+from tests.bench.locks.results import Results
 from tests.bench.locks.roster import PLAIN
 from tests.bench.locks.scenarios import Run
 from tests.bench.spread import median
@@ -29,6 +29,7 @@ TOLD = (
     *("seconds", "granted", "requests", "requests_per_s", "beyond_renewal_per_s"),
     *("client_cpu_pct", "renewals"),
 )
+NOISES = ("steal", "waited", "foreign")
 MARKS = {True: "**met**", False: "**not met**", None: "–"}
 
 
@@ -41,7 +42,8 @@ def told(run: Run) -> str:
         f"{key}={_short(run['result'][key])}" for key in TOLD if key in run["result"]
     ]
     noise = run["noise"]
-    parts.append(f"[steal {noise['steal_pct']}, foreign {noise['foreign_pct']}]")
+    told_noise = [f"{what} {noise[f'{what}_pct']}" for what in NOISES]
+    parts.append(f"[{', '.join(told_noise)}]")
     if run["why_not"]:
         parts.append(f"DISCARDED: {run['why_not']}")
     return f"{line} {' '.join(parts)}"
@@ -123,7 +125,7 @@ class Page:
         steal = median([n["steal_pct"] for n in quiet]) if quiet else 0.0
         foreign = median([n["foreign_pct"] for n in quiet]) if quiet else 0.0
         text = (
-            f"{len(runs)} runs: {len(quiet)} counted, {len(bad)} thrown away, "
+            f"{len(runs)} windows: {len(quiet)} counted, {len(bad)} thrown away, "
             f"{len(runs) - len(done)} failed. In those that counted, steal was "
             f"{steal:.1f} % and foreign load {foreign:.1f} % of a core (medians)."
         )

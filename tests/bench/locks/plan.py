@@ -1,15 +1,15 @@
-"""Which runs are made, in which order, and which of them count.
+"""What is run, and in which order.
 
 Entries of a step take turns, so that a slow minute of the machine strikes them all. A
-run with too much noise is thrown away and repeated while there is time.
+turn is some windows of one process or group of processes; a window with too much noise
+is thrown away and another one tried.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from tests.bench.locks import scenarios as of
 from tests.bench.locks.lab import ChildFailed, Lab
@@ -28,9 +28,7 @@ from tests.bench.locks.roster import (
     Entry,
 )
 from tests.bench.locks.scenarios import Run, Scenario, Size
-from tests.bench.measuring import wait_for_quiet
 
-TRIES = 4
 FAIR = (OURS, PYTHON_REDIS_LOCK)
 CONTENDERS = (*FAIR, REDIS_PY, REDIS_PY_EAGER, POTTERY, COREDIS, AIOREDLOCK)
 PERIOD_S, QUICK_PERIOD_S = 30.0, 5.0
@@ -95,108 +93,36 @@ PLAN = (
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """One sitting: all steps of the plan.
-
-    Runs are repeated within `budget_s`; before it repeats one it waits for quiet, but
-    for no more than `patience_s` in all, which prolongs the budget.
-    """
+    """One sitting: all steps of the plan; after `budget_s` in fewer windows."""
 
     lab: Lab
     size: Size
     budget_s: float
-    patience_s: float = 0.0
     is_quick: bool = False
 
     def runs(self) -> Iterator[Run]:
-        """Every run, discarded ones too (`why_not`), and those that failed."""
+        """Every window, noisy ones too (`why_not`), and the failures."""
         deadline = time.monotonic() + self.budget_s
-        patience_s = self.patience_s
+        turn = 0
         for step in PLAN:
             for number, entry in step.turns(self.size, is_quick=self.is_quick):
                 if entry.home not in self.lab.pythons:
                     continue
-                for _ in range(1 if self.is_quick else TRIES):
-                    run = self._once(step, entry)
+                size = self.size
+                if time.monotonic() > deadline:
+                    size = replace(size, tries=size.quiet)
+                turn += 1
+                for run in self._turn(step, entry, size):
                     yield {
                         "scenario": step.scenario,
                         "peer": entry.key,
                         "round": number,
+                        "turn": turn,
                         **run,
                     }
-                    if not run.get("why_not") or time.monotonic() > deadline:
-                        break
-                    left_s = wait_for_quiet(patience_s)
-                    deadline += patience_s - left_s
-                    patience_s = left_s
 
-    def _once(self, step: Step, entry: Entry) -> Run:
+    def _turn(self, step: Step, entry: Entry, size: Size) -> list[Run]:
         try:
-            return step.run(self.lab, entry, self.size)
+            return step.run(self.lab, entry, size)
         except ChildFailed as error:
-            return {"failed": str(error)}
-
-
-class Results:
-    """The runs of a sitting, summed up by scenario and peer."""
-
-    def __init__(self, runs: list[Run]) -> None:
-        self._by: dict[tuple[str, str], list[Run]] = {}
-        for run in runs:
-            self._by.setdefault((run["scenario"], run["peer"]), []).append(run)
-
-    def kept(self, scenario: str, peer: str) -> list[Run]:
-        """The runs that count: the quiet ones, or if there is none, all of them."""
-        done = [r for r in self._by.get((scenario, peer), []) if "result" in r]
-        return [r for r in done if not r["why_not"]] or done
-
-    def is_noisy(self, scenario: str, peer: str) -> bool:
-        kept = self.kept(scenario, peer)
-        return bool(kept) and bool(kept[0]["why_not"])
-
-    def failure(self, scenario: str, peer: str) -> str:
-        """Why there is nothing, if there is nothing."""
-        failed = [
-            r["failed"] for r in self._by.get((scenario, peer), []) if "failed" in r
-        ]
-        return failed[-1] if failed and not self.kept(scenario, peer) else ""
-
-    def values(self, scenario: str, peer: str, path: str) -> list[float]:
-        """One figure of all runs that count. `path` such as "result.pair_us.p50"."""
-        return [
-            value
-            for run in self.kept(scenario, peer)
-            if (value := _at(run, path)) is not None
-        ]
-
-    def per_op(self, scenario: str, peer: str, what: str) -> list[float]:
-        """What the server counted, by the operations of the run."""
-        return [
-            run["counts"][what] / run["result"]["n"]
-            for run in self.kept(scenario, peer)
-        ]
-
-    def ratios(self, scenario: str, ours: str, peer: str, path: str) -> list[float]:
-        """`ours` over `peer`, round by round: neighbours in time."""
-        pairs = []
-        for run in self.kept(scenario, peer):
-            near = [
-                r for r in self.kept(scenario, ours) if r["round"] == run["round"]
-            ] or self.kept(scenario, ours)
-            index = self._by_time(near, run)
-            mine, theirs = _at(index, path), _at(run, path)
-            if mine is not None and theirs:
-                pairs.append(mine / theirs)
-        return pairs
-
-    @staticmethod
-    def _by_time(near: list[Run], run: Run) -> Run:
-        return min(near, key=lambda r: abs(r["at"] - run["at"]))
-
-
-def _at(run: Mapping[str, Any], path: str) -> float | None:
-    value: Any = run
-    for part in path.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            return None
-        value = value[part]
-    return float(value)
+            return [{"failed": str(error)}]

@@ -34,7 +34,7 @@ RENEW = f"evalsha {load('quorate.wire', 'renew').sha}"
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How long and how often. Seconds."""
+    """How long, how often, and how many tries for so many quiet windows. Seconds."""
 
     rounds: int
     loop_s: float
@@ -43,13 +43,15 @@ class Size:
     cap_s: float
     held: int
     held_s: float
+    quiet: int
+    tries: int
 
 
-FULL = Size(3, 1.2, 2.5, 3.0, 20.0, 10_000, 12.0)
-QUICK = Size(1, 0.3, 1.0, 1.0, 3.0, 2_000, 5.0)
+FULL = Size(3, 0.3, 1.0, 3.0, 20.0, 10_000, 12.0, quiet=3, tries=12)
+QUICK = Size(1, 0.3, 1.0, 1.0, 3.0, 2_000, 5.0, quiet=1, tries=1)
 
 Run = dict[str, Any]
-Scenario = Callable[[Lab, Entry, Size], Run]
+Scenario = Callable[[Lab, Entry, Size], list[Run]]
 
 
 def _facts(seen: Seen, result: Mapping[str, Any]) -> Run:
@@ -62,28 +64,42 @@ def _facts(seen: Seen, result: Mapping[str, Any]) -> Run:
 
 
 def _counted(seen: Seen, result: Mapping[str, Any]) -> Run:
-    """Facts that do not suffer from noise: only counts."""
+    """Facts that hardly suffer from noise: counts, and processor time of the idle."""
     return {**_facts(seen, result), "why_not": ""}
 
 
-def _loop(lab: Lab, entry: Entry, what: str, **facts: Any) -> Run:
+def _until_quiet(size: Size, window: Callable[[], Run]) -> list[Run]:
+    """Windows until enough of them were quiet, or the tries are used up."""
+    runs: list[Run] = []
+    while len(runs) < size.tries:
+        runs.append(window())
+        if sum(not run["why_not"] for run in runs) == size.quiet:
+            break
+    return runs
+
+
+def _loop(lab: Lab, entry: Entry, size: Size, what: str, **facts: Any) -> list[Run]:
     """One warm process that does one thing for a while."""
     with lab.clients(entry) as (child,):
         child.ask("warm_up")
-        with lab.watching([child]) as seen:
-            result = child.ask(what, **facts)
-        return _facts(seen, result)
+
+        def window() -> Run:
+            with lab.watching([child]) as seen:
+                result = child.ask(what, **facts)
+            return _facts(seen, result)
+
+        return _until_quiet(size, window)
 
 
-def uncontended(lab: Lab, entry: Entry, size: Size) -> Run:
-    return _loop(lab, entry, "uncontended", seconds=size.loop_s)
+def uncontended(lab: Lab, entry: Entry, size: Size) -> list[Run]:
+    return _loop(lab, entry, size, "uncontended", seconds=size.loop_s)
 
 
-def paired(lab: Lab, entry: Entry, size: Size) -> Run:
-    return _loop(lab, entry, "paired", seconds=2 * size.loop_s)
+def paired(lab: Lab, entry: Entry, size: Size) -> list[Run]:
+    return _loop(lab, entry, size, "paired", seconds=size.loop_s)
 
 
-def counted(lab: Lab, entry: Entry, size: Size) -> Run:
+def counted(lab: Lab, entry: Entry, size: Size) -> list[Run]:
     """What a pair asks of the server, exactly."""
     with lab.clients(entry) as (child,):
         child.ask("warm_up")
@@ -92,77 +108,94 @@ def counted(lab: Lab, entry: Entry, size: Size) -> Run:
             pairs = child.ask("some_pairs", pairs=PAIRS)["pairs"]
             told = heard.stop()
         renewals = told.pop(RENEW, 0)
-        return _counted(
-            seen,
-            {
-                "requests_a_pair": sum(told.values()) / pairs,
-                "commands_a_pair": seen.counts["commands"] / pairs,
-                "renewals": renewals,
-                "told": dict(told),
-            },
-        )
+        result = {
+            "requests_a_pair": sum(told.values()) / pairs,
+            "commands_a_pair": seen.counts["commands"] / pairs,
+            "renewals": renewals,
+            "told": dict(told),
+        }
+        return [_counted(seen, result)]
 
 
-def bare(lab: Lab, entry: Entry, size: Size) -> Run:
-    return _loop(lab, entry, "bare", seconds=size.loop_s, tasks=1)
+def bare(lab: Lab, entry: Entry, size: Size) -> list[Run]:
+    return _loop(lab, entry, size, "bare", seconds=size.loop_s, tasks=1)
 
 
-def bare_32(lab: Lab, entry: Entry, size: Size) -> Run:
-    return _loop(lab, entry, "bare", seconds=size.loop_s, tasks=TASKS)
+def bare_32(lab: Lab, entry: Entry, size: Size) -> list[Run]:
+    return _loop(lab, entry, size, "bare", seconds=size.loop_s, tasks=TASKS)
 
 
-def distinct(lab: Lab, entry: Entry, size: Size) -> Run:
-    return _loop(lab, entry, "distinct", seconds=size.loop_s, tasks=TASKS)
+def distinct(lab: Lab, entry: Entry, size: Size) -> list[Run]:
+    return _loop(lab, entry, size, "distinct", seconds=size.loop_s, tasks=TASKS)
 
 
-def reenter(lab: Lab, entry: Entry, size: Size) -> Run:
-    return _loop(lab, entry, "reenter", seconds=size.loop_s)
+def reenter(lab: Lab, entry: Entry, size: Size) -> list[Run]:
+    return _loop(lab, entry, size, "reenter", seconds=size.loop_s)
 
 
-def crowd(lab: Lab, entry: Entry, size: Size) -> Run:
-    with lab.clients(entry) as (child,):
-        child.ask("warm_up")
-        with lab.watching([child]) as seen:
-            child.tell("crowd", tasks=MANY_TASKS, cap_s=size.cap_s)
-            result = child.answer(size.cap_s + 30)
-        return _facts(seen, result)
+def crowd(lab: Lab, entry: Entry, size: Size) -> list[Run]:
+    """A thousand at once. Who is stopped by the cap is not asked again."""
+
+    def window() -> Run:
+        with lab.clients(entry) as (child,):
+            child.ask("warm_up")
+            with lab.watching([child]) as seen:
+                child.tell("crowd", tasks=MANY_TASKS, cap_s=size.cap_s)
+                result = child.answer(size.cap_s + 30)
+            return _facts(seen, result)
+
+    runs: list[Run] = []
+    while not runs or (runs[-1]["why_not"] and len(runs) < size.tries):
+        runs.append(window())
+        if runs[-1]["result"]["seconds"] > size.cap_s / 4:
+            break
+    return runs
 
 
-def counted_crowd(lab: Lab, entry: Entry, size: Size) -> Run:
+def counted_crowd(lab: Lab, entry: Entry, size: Size) -> list[Run]:
     with lab.clients(entry) as (child,):
         child.ask("warm_up")
         with lab.watching([child]) as seen:
             heard = Overheard(lab.server)
             child.ask("crowd", tasks=MANY_TASKS, cap_s=size.cap_s)
             told = heard.stop()
-        return _counted(seen, {"requests": sum(told.values()) - told.get(RENEW, 0)})
+        asked = sum(told.values()) - told.get(RENEW, 0)
+        return [_counted(seen, {"requests": asked})]
 
 
-def message(lab: Lab, entry: Entry, size: Size) -> Run:
+def message(lab: Lab, entry: Entry, size: Size) -> list[Run]:
     """From publishing in one process to hearing in another."""
     with lab.clients(entry, entry) as (sender, hearer):
         hearer.ask("subscribe")
         sender.ask("warm_up")
-        with lab.watching([sender, hearer]) as seen:
-            sender.ask("publish", seconds=size.contend_s)
-        return _facts(seen, hearer.ask("heard"))
+
+        def window() -> Run:
+            with lab.watching([sender, hearer]) as seen:
+                sender.ask("publish", seconds=size.contend_s)
+            return _facts(seen, hearer.ask("heard"))
+
+        return _until_quiet(size, window)
 
 
 def contention(processes: int) -> Scenario:
     """So many processes want one lock and hold it for a millisecond."""
 
-    def run(lab: Lab, entry: Entry, size: Size) -> Run:
+    def run(lab: Lab, entry: Entry, size: Size) -> list[Run]:
         with lab.clients(*[entry] * processes) as children:
             _warm_up(children)
-            with lab.watching(children) as seen:
-                result = _contend(children, size.contend_s)
-            result["commands_a_grant"] = seen.counts["commands"] / result["grants"]
-            return _facts(seen, result)
+
+            def window() -> Run:
+                with lab.watching(children) as seen:
+                    result = _contend(children, size.contend_s)
+                result["commands_a_grant"] = seen.counts["commands"] / result["grants"]
+                return _facts(seen, result)
+
+            return _until_quiet(size, window)
 
     return run
 
 
-def counted_contention(lab: Lab, entry: Entry, size: Size) -> Run:
+def counted_contention(lab: Lab, entry: Entry, size: Size) -> list[Run]:
     """What a grant asks of the server, with ten processes."""
     with lab.clients(*[entry] * 10) as children:
         _warm_up(children)
@@ -171,7 +204,7 @@ def counted_contention(lab: Lab, entry: Entry, size: Size) -> Run:
             result = _contend(children, COUNTED_S)
             told = heard.stop()
     asked = sum(told.values()) - told.get(RENEW, 0)
-    return _counted(seen, {"requests_a_grant": asked / result["grants"]})
+    return [_counted(seen, {"requests_a_grant": asked / result["grants"]})]
 
 
 def _warm_up(children: Sequence[ChildProcess]) -> None:
@@ -187,7 +220,7 @@ def _contend(children: Sequence[ChildProcess], seconds: float) -> dict[str, Any]
     return judge([child.answer()["rows"] for child in children], seconds)
 
 
-def line_up(lab: Lab, entry: Entry, size: Size) -> Run:
+def line_up(lab: Lab, entry: Entry, size: Size) -> list[Run]:
     """One holds, nine wait; then each in turn. What does one return ask?"""
     with lab.clients(*[entry] * 10) as children:
         _warm_up(children)
@@ -206,13 +239,13 @@ def line_up(lab: Lab, entry: Entry, size: Size) -> Run:
                 told = heard.stop()
                 asked = sum(told.values()) - told.get(RENEW, 0)
                 each.append(asked / len(children))
-    return _counted(seen, {"requests_a_return": median(each), "turns": each})
+    return [_counted(seen, {"requests_a_return": median(each), "turns": each})]
 
 
 def idle(window_s: float | None = None) -> Scenario:
     """A hundred wait in ten processes for what nobody gives back."""
 
-    def run(lab: Lab, entry: Entry, size: Size) -> Run:
+    def run(lab: Lab, entry: Entry, size: Size) -> list[Run]:
         processes, tasks = WAITERS
         seconds = window_s or size.idle_s
         with (
@@ -229,16 +262,14 @@ def idle(window_s: float | None = None) -> Scenario:
             time.sleep(seconds)
             told = heard.stop()
         beyond = {what: number for what, number in told.items() if what != RENEW}
-        return _facts(
-            seen,
-            {
-                "seconds": seconds,
-                "requests_per_s": sum(told.values()) / seconds,
-                "beyond_renewal_per_s": sum(beyond.values()) / seconds,
-                "beyond_renewal": beyond,
-                "server_cpu_pct": 100 * seen.counts["cpu_s"] / size.idle_s,
-            },
-        )
+        result = {
+            "seconds": seconds,
+            "requests_per_s": sum(told.values()) / seconds,
+            "beyond_renewal_per_s": sum(beyond.values()) / seconds,
+            "beyond_renewal": beyond,
+            "server_cpu_pct": 100 * seen.counts["cpu_s"] / size.idle_s,
+        }
+        return [_counted(seen, result)]
 
     return run
 
@@ -246,7 +277,7 @@ def idle(window_s: float | None = None) -> Scenario:
 def holding(locks: int | None = None) -> Scenario:
     """Many locks are held and nothing else happens."""
 
-    def run(lab: Lab, entry: Entry, size: Size) -> Run:
+    def run(lab: Lab, entry: Entry, size: Size) -> list[Run]:
         number = locks or size.held
         with lab.clients(entry) as (child,):
             child.ask("hold", names=[f"held-{one}" for one in range(number)])
@@ -257,16 +288,14 @@ def holding(locks: int | None = None) -> Scenario:
                 time.sleep(size.held_s)
                 cpu_s = child.ask("cpu")["cpu_s"] - cpu_s
                 told = heard.stop()
-            return _facts(
-                seen,
-                {
-                    "locks": number,
-                    "seconds": size.held_s,
-                    "client_cpu_pct": 100 * cpu_s / size.held_s,
-                    "server_cpu_pct": 100 * seen.counts["cpu_s"] / size.held_s,
-                    "renewals": told.get(RENEW, 0),
-                    "other_requests": sum(told.values()) - told.get(RENEW, 0),
-                },
-            )
+            result = {
+                "locks": number,
+                "seconds": size.held_s,
+                "client_cpu_pct": 100 * cpu_s / size.held_s,
+                "server_cpu_pct": 100 * seen.counts["cpu_s"] / size.held_s,
+                "renewals": told.get(RENEW, 0),
+                "other_requests": sum(told.values()) - told.get(RENEW, 0),
+            }
+            return [_counted(seen, result)]
 
     return run

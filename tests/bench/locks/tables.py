@@ -21,7 +21,7 @@ COSTS = ("requests", "commands", "round trips", "client µs", "server µs")
 
 
 def uncontended(figures: Figures) -> str:
-    heads = ("", "pairs/s (range; runs)", "acquire p50 µs", "release p50 µs")
+    heads = ("", "pairs/s (range; windows)", "acquire p50 µs", "release p50 µs")
     rows = [
         (
             figures.titled("uncontended", entry.key, entry.title),
@@ -45,7 +45,7 @@ def uncontended(figures: Figures) -> str:
 
 
 def distinct(figures: Figures) -> str:
-    heads = ("", "pairs/s (range; runs)", "pair p50 µs", "pair p99 µs", *COSTS)
+    heads = ("", "pairs/s (range; windows)", "pair p50 µs", "pair p99 µs", *COSTS)
     rows = [
         (
             figures.titled("distinct", entry.key, entry.title),
