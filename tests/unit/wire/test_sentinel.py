@@ -153,6 +153,23 @@ async def test_who_slept_through_the_switch_is_overruled(
         assert ":7000/" in await resolved(url())
 
 
+async def test_who_slept_through_the_switch_is_overruled_though_he_is_the_quickest(
+    sentinels: list[ScriptedSentinel], url: Url
+) -> None:
+    stale, *others = sentinels
+    stale.master_port, stale.epoch = 6999, 0
+    for sentinel in others:
+        sentinel.answers = False
+    found = asyncio.create_task(resolved(url()))
+    for sentinel in sentinels:
+        await sentinel.until(lambda s=sentinel: [b"SENTINEL", b"MASTERS"] in s.heard)
+
+    for sentinel in others:
+        sentinel.talk.send(array(sentinel._state()))
+
+    assert ":7000/" in await found
+
+
 async def test_one_that_is_silent_keeps_nobody_waiting(
     sentinels: list[ScriptedSentinel], url: Url
 ) -> None:

@@ -12,7 +12,7 @@ from tests.unit.wire.scripted_cluster import ScriptedCluster, name_of
 from tests.unit.wire.scripted_server import ScriptedServer
 
 from quorate.core.errors import StoreRefused, StoreUnavailable
-from quorate.wire.topology import HEDGE_S, Topology
+from quorate.wire.topology import FRESH_S, HEDGE_S, Topology
 
 
 @pytest.fixture
@@ -50,6 +50,21 @@ async def test_a_silent_node_keeps_nobody_waiting(
 
     assert HEDGE_S * 0.9 < time.monotonic() - began < HEDGE_S + 0.5
     assert len(topology.map.owners) == 3
+
+
+@pytest.mark.parametrize("which", range(3))
+async def test_one_that_is_in_doubt_is_asked_last(
+    which: int, cluster: ScriptedCluster, topology: Topology
+) -> None:
+    await topology.refresh()
+    await asyncio.sleep(FRESH_S)
+    cluster.nodes[which].answers = False
+    topology._doubts.add(name_of(cluster.nodes[which]))
+    began = time.monotonic()
+
+    await topology.refresh()
+
+    assert time.monotonic() - began < HEDGE_S * 0.9
 
 
 async def test_the_last_node_that_answers_is_enough(
