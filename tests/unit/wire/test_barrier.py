@@ -133,7 +133,7 @@ async def test_who_is_cancelled_leaves_no_connection_with_a_wait_on_it(
 
     assert waiting.cancelled()
     assert barrier._idle[""] == []
-    await primary.server.until(lambda: not primary.server.talk.is_open)
+    await primary.server.until(lambda: not primary.server.talk.is_open, 0.3)
 
 
 async def test_a_forgotten_script_is_sent_whole_over_a_fresh_connection(

@@ -163,9 +163,11 @@ async def test_who_slept_through_the_switch_is_overruled_though_he_is_the_quicke
     found = asyncio.create_task(resolved(url()))
     for sentinel in sentinels:
         await sentinel.until(lambda s=sentinel: [b"SENTINEL", b"MASTERS"] in s.heard)
+    await stale.until(lambda: not stale.talk.is_open)
 
     for sentinel in others:
-        sentinel.talk.send(array(sentinel._state()))
+        if sentinel.talk.is_open:
+            sentinel.talk.send(array(sentinel._state()))
 
     assert ":7000/" in await found
 
