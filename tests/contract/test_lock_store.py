@@ -10,7 +10,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from tests.anywhere import flush, publish
 
-from quorate.core.errors import LockNotGranted, SessionLostError
+from quorate.core.errors import (
+    DeadlockError,
+    LockLostError,
+    LockNotGranted,
+    SessionLostError,
+)
 from quorate.core.events import silent
 from quorate.lease.lease import LeaseTerms
 from quorate.lease.session import Session
@@ -32,6 +37,9 @@ from quorate.wire.consul import ConsulWire
 from quorate.wire.redis import Wire
 
 BLOCK = 32
+
+
+NO_CONVERSION = "a hold cannot change its kind"
 
 
 class Party:
@@ -616,3 +624,138 @@ async def test_the_list_of_locks_counts_holders_and_waiters(ann, bob):
         ("x", 1, 1),
         ("y", 1, 0),
     ]
+
+
+@pytest.mark.differs_on_consul(NO_CONVERSION)
+async def test_a_reader_alone_becomes_the_writer_at_once(ann, bob):
+    ask, shared = await ann.takes(shared=True)
+
+    granted = await ann.store.upgrade("a", ask.id)
+
+    assert isinstance(granted, Granted)
+    assert granted.token > shared.last_token
+    assert granted.last_token == granted.token + BLOCK - 1
+    again = await ann.store.upgrade("a", ask.id)
+    assert (again.token, again.last_token) == (granted.token, granted.last_token)
+    assert isinstance((await bob.asks(shared=True, wait=False))[1], Busy)
+    assert await ann.leaves(ask) == "held"
+
+
+@pytest.mark.differs_on_consul(NO_CONVERSION)
+async def test_an_upgrade_waits_for_the_other_readers_and_comes_before_writers(
+    ann, bob, cid
+):
+    first, _ = await ann.takes(shared=True)
+    second, _ = await bob.takes(shared=True)
+    writer = await cid.stands()
+
+    assert isinstance(await ann.store.upgrade("a", first.id), Queued)
+    await bob.leaves(second)
+
+    notice = await ann.hears()
+    assert isinstance(notice, GrantNotice)
+    assert notice.id == first.id
+    (holder,) = (await bob.store.explain("a")).holders
+    assert (holder.token, holder.lock_type) == (notice.token, LockType.EXCLUSIVE)
+    await cid.hears_nothing()
+    await ann.leaves(first)
+    assert (await cid.hears()).id == writer.id
+
+
+@pytest.mark.differs_on_consul(NO_CONVERSION)
+async def test_no_new_reader_comes_before_an_upgrade(ann, bob, cid):
+    first, _ = await ann.takes(shared=True)
+    second, _ = await bob.takes(shared=True)
+    await ann.store.upgrade("a", first.id)
+
+    reader = await cid.stands(shared=True)
+    await bob.leaves(second)
+
+    assert (await ann.hears()).id == first.id
+    await cid.hears_nothing()
+    await ann.leaves(first)
+    assert (await cid.hears()).id == reader.id
+
+
+@pytest.mark.differs_on_consul(NO_CONVERSION)
+async def test_the_second_reader_that_wants_to_write_is_refused_at_once(ann, bob):
+    first, _ = await ann.takes(shared=True, label="the first")
+    second, _ = await bob.takes(shared=True)
+    await ann.store.upgrade("a", first.id)
+
+    with pytest.raises(DeadlockError, match="upgraded") as found:
+        await bob.store.upgrade("a", second.id)
+
+    assert "the first" in found.value.why
+    await bob.leaves(second)
+    assert (await ann.hears()).id == first.id
+
+
+@pytest.mark.differs_on_consul(NO_CONVERSION)
+async def test_an_upgrade_that_is_taken_back_lets_readers_in_again(ann, bob, cid):
+    first, _ = await ann.takes(shared=True)
+    await bob.takes(shared=True)
+    await ann.store.upgrade("a", first.id)
+    reader = await cid.stands(shared=True)
+
+    await ann.store.downgrade("a", first.id)
+
+    assert (await cid.hears()).id == reader.id
+    assert len((await bob.store.explain("a")).holders) == 3
+
+
+@pytest.mark.differs_on_consul(NO_CONVERSION)
+async def test_an_upgrade_ends_with_the_hold_that_asked_for_it(ann, bob, cid):
+    first, _ = await ann.takes(shared=True)
+    second, _ = await bob.takes(shared=True)
+    await ann.store.upgrade("a", first.id)
+    reader = await cid.stands(shared=True)
+
+    await ann.leaves(first)
+
+    assert (await cid.hears()).id == reader.id
+    assert isinstance(await bob.store.upgrade("a", second.id), Queued)
+
+
+@pytest.mark.differs_on_consul(NO_CONVERSION)
+async def test_a_dead_reader_keeps_no_upgrade_waiting_and_a_dead_upgrade_nobody(
+    ann, bob, cid
+):
+    first, granted = await ann.takes(shared=True)
+    second, _ = await bob.takes(shared=True)
+    await cid.takes(shared=True)
+    await ann.store.upgrade("a", first.id)
+
+    await ann.dies()
+    assert isinstance(await bob.store.upgrade("a", second.id), Queued)
+    gone = await cid.dies()
+    await bob.store.clean(granted.tag, gone)
+
+    assert (await bob.hears()).id == second.id
+
+
+@pytest.mark.differs_on_consul(NO_CONVERSION)
+async def test_a_writer_that_becomes_a_reader_lets_all_waiting_readers_in(
+    ann, bob, cid
+):
+    held, exclusive = await ann.takes()
+    writer = await bob.stands()
+    reader = await cid.stands(shared=True)
+
+    token = await ann.store.downgrade("a", held.id)
+
+    assert token == exclusive.last_token
+    assert token == await ann.store.downgrade("a", held.id)
+    assert (await cid.hears()).id == reader.id
+    await bob.hears_nothing()
+    await ann.leaves(held)
+    await cid.leaves(reader)
+    assert (await bob.hears()).id == writer.id
+
+
+@pytest.mark.differs_on_consul(NO_CONVERSION)
+async def test_what_is_not_held_cannot_change_its_kind(ann):
+    with pytest.raises(LockLostError):
+        await ann.store.upgrade("a", "ann:99")
+    with pytest.raises(LockLostError):
+        await ann.store.downgrade("a", "ann:99")

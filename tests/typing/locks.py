@@ -7,6 +7,7 @@ from typing import assert_type
 from quorate.locks import (
     Explanation,
     Grant,
+    Leader,
     LockConfig,
     LockManager,
     LockStats,
@@ -32,6 +33,27 @@ async def uses() -> None:
     await process(42)  # type: ignore[arg-type]
     await process("42", often=2)  # type: ignore[call-arg]
     manager.acquire_lock("a", on_loss="ignore")  # type: ignore[arg-type]
+
+    @manager.with_lock("user:{user_id}", skip=True)
+    def nightly(user_id: str) -> int:
+        return 1
+
+    assert_type(await nightly("42"), int | None)
+
+    async with manager.lock_all(["a", "b"]) as grants:
+        assert_type(grants, tuple[Grant, ...])
+        await grants[0].downgrade()
+        await grants[0].upgrade(wait_s=1)
+
+    async with manager.semaphore("exports", permits=5).acquire(weight=2) as permit:
+        assert_type(permit, Grant)
+
+    async with manager.election("boss", "me").campaign() as leadership:
+        assert_type(leadership.term, int)
+    async for leader in manager.election("boss").observe():
+        assert_type(leader, Leader | None)
+    assert_type(await manager.barrier("phase", 3).wait(), int)
+    assert_type(await manager.latch("ready", 3).count_down("me"), int)
 
     assert_type(manager.stats(), LockStats)
     assert_type(await manager.explain("a"), Explanation)

@@ -6,29 +6,50 @@ async with lock_manager.acquire_lock("resource:123", LockType.EXCLUSIVE) as gran
 
 @lock_manager.with_lock("user:{user_id}", LockType.EXCLUSIVE)
 async def process_user_request(user_id: str): ...
+
+On the same line and session: `await grant.upgrade()`, `lock_manager.lock_all([...])`,
+`.semaphore(name, permits)`, `.election(name)`, `.latch(name, count)` and
+`.barrier(name, parties)`.
 """
 
+from .decorating import current_grant
 from .door import get_lock_manager
-from .events import LockDenied, LockLost, LockReturnDelayed, LockWaitLong
+from .election import Election, Leadership
+from .events import (
+    LockDenied,
+    LockEndangered,
+    LockLost,
+    LockReturnDelayed,
+    LockWaitLong,
+)
 from .lock import Grant
 from .manager import LockManager
+from .meeting import Barrier, Latch
 from .model import (
     Explanation,
     HolderFacts,
+    Leader,
     LockConfig,
     LockLine,
     LockStats,
     LockType,
     WaiterFacts,
 )
+from .semaphore import Semaphore
 from .store import LockStore
 
 __all__ = [
+    "Barrier",
+    "Election",
     "Explanation",
     "Grant",
     "HolderFacts",
+    "Latch",
+    "Leader",
+    "Leadership",
     "LockConfig",
     "LockDenied",
+    "LockEndangered",
     "LockLine",
     "LockLost",
     "LockManager",
@@ -37,6 +58,8 @@ __all__ = [
     "LockStore",
     "LockType",
     "LockWaitLong",
+    "Semaphore",
     "WaiterFacts",
+    "current_grant",
     "get_lock_manager",
 ]

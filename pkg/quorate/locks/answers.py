@@ -16,7 +16,8 @@ class Ask:
 
     `hard_s`: the hold ends by itself after so many seconds; 0 is never. `wait`: stand
     in line if it is taken. `under`: the session under which it was asked before; asking
-    again under another one is refused.
+    again under another one is refused. `ahead_s`: it passes those in line who came less
+    than so many seconds before it. A semaphore is asked for `weight` of its `permits`.
     """
 
     name: str
@@ -27,6 +28,9 @@ class Ask:
     owner: str
     label: str
     under: str = ""
+    ahead_s: float = 0.0
+    weight: int = 0
+    permits: int = 0
 
 
 @dataclass(frozen=True, slots=True)

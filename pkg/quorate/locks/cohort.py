@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from .bid import Attempt, Bid
-from .lock import Hold
+from .hold import Hold
 
 Turn: TypeAlias = Hold | Bid | None
 """Your turn: with the lock, with a place in the server's line, or with nothing."""

@@ -1,28 +1,31 @@
-"""Taking and giving back: what ties the tasks of this process to the server's line.
+"""Taking and giving back: where blocks get their holds, and what becomes of them.
 
-An exclusive lock that is free here costs one request. If a task of this process holds
-it or leads, others stand in line behind it; when it comes back, the next of them gets
-it with the next token and without a request, unless other processes are due.
+A lock that is free costs one request to take and one to give back. A hold that is lost
+stops its block; one that is owed for longer than its block stays taken.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
-from quorate.core.errors import LockNotGranted, QuorateError, SessionLostError
+from quorate.core.errors import LockLostError, LockNotGranted, QuorateError
 from quorate.core.failpoint import failpoint
 
-from .ahead import Ahead
 from .answers import Was
-from .bid import Attempt, Bid, Parts
-from .cohort import Gate, Passing, Turn
+from .bid import Attempt, Parts
+from .converting import Conversions
+from .danger import DangerWatch
+from .hold import Hold, owner_id
 from .holdings import Holdings
-from .lock import Hold
-from .returning import Claim, Returns
+from .lines import Lines
+from .returning import Returns
+from .store import TogetherStore
 from .waiting import Bids
 from .wish import Wish
 
-MOST_TRIES = 3
 ALL_OUT_S = 2.0
 
 
@@ -33,11 +36,11 @@ class LockDesk:
         self._parts = parts
         self._bids = bids
         self._returns = returns
-        self._ahead = Ahead(parts, bids)
-        self._passing = Passing(parts.config.passing_s)
-        self._gates: dict[str, Gate] = {}
-        self._closed = False
+        self._numbers = itertools.count(1)
         self.holdings = Holdings(parts)
+        self.conversions = Conversions(parts)
+        self._danger = DangerWatch(parts, self.holdings)
+        self._lines = Lines(parts, bids, returns, self.holdings)
 
     async def take(self, wish: Wish) -> Hold:
         """The lock, once it is this caller's turn.
@@ -45,8 +48,11 @@ class LockDesk:
         Raises `LockNotGranted`, `DeadlockError`, `LockLostError` (entering again what
         is lost already), `SessionLostError`, and what the store raises.
         """
-        self._check_open(wish)
+        self._lines.check_open(wish)
         owner: object = wish.owner or asyncio.current_task()
+        if wish.weight:
+            # Permits are counted: who asks again wants more of them.
+            owner = f"{owner_id(owner)}#{next(self._numbers)}"
         attempt = Attempt(wish, owner, self._parts.now())
         held = self.holdings.owned(owner, wish.name)
         if held is not None:
@@ -57,22 +63,59 @@ class LockDesk:
         try:
             if wish.wait_s:
                 async with asyncio.timeout(wish.wait_s):
-                    hold = await self._obtain(attempt)
+                    hold = await self._lines.obtain(attempt)
             else:
-                hold = await self._obtain(attempt)
+                hold = await self._lines.obtain(attempt)
         except LockNotGranted:
             raise
         except TimeoutError as error:
             raise self.holdings.denied(attempt) from error
         finally:
             tally.waiting -= 1
+        self._admit(hold, attempt)
+        return hold
+
+    async def take_all(self, wishes: Sequence[Wish]) -> dict[str, Hold]:
+        """All these locks in one request, by name; {} if that cannot be done now."""
+        store, owner = self._parts.store, wishes[0].owner or asyncio.current_task()
+        self._lines.check_open(wishes[0])
+        names = [wish.name for wish in wishes if not wish.shared]
+        if (
+            len(wishes) < 2
+            or not isinstance(store, TogetherStore)
+            or any(self.holdings.owned(owner, wish.name) for wish in wishes)
+            or not self._lines.reserve(names)
+        ):
+            return {}
+        attempts = [Attempt(wish, owner, self._parts.now()) for wish in wishes]
+        granted: list[Hold] = []
+        try:
+            granted = await self._bids.ask_all(store, attempts)
+        finally:
+            if not granted:
+                self._lines.release(names)
+        for hold, attempt in zip(granted, attempts, strict=True) if granted else ():
+            self._admit(hold, attempt)
+        return {hold.wish.name: hold for hold in granted}
+
+    def give_back_soon(self, hold: Hold) -> asyncio.Task[Was]:
+        """`give_back` in a task of its own."""
+        return self._parts.tasks.spawn(self.give_back(hold), "give back a lock")
+
+    async def resign(self, hold: Hold, *, inside: bool) -> None:
+        """End a hold before its block does; from outside by stopping that."""
+        if not inside:
+            self.lose(hold, "it was given up", is_claimed=True)
+            return
+        hold.lost, hold.is_claimed, hold.is_given_up = "it was given up", False, True
+        self._lines.let_go(hold)
+        await self._leave(hold)
+
+    def _admit(self, hold: Hold, attempt: Attempt) -> None:
         self.holdings.enter(hold, attempt)
         self.holdings.ends_by(hold, self._hard_end)
-        if not hold.shared:
-            gate = self._gates[wish.name]
-            gate.hold = hold
-            self._ahead.plan(gate)
-        return hold
+        self._danger.entered(hold)
+        self._lines.holds(hold)
 
     async def give_back(self, hold: Hold) -> Was:
         """A block has ended. Returns "unknown" if the server says it was not held."""
@@ -83,9 +126,24 @@ class LockDesk:
             return "held"
         if hold.lost:
             return await self._leave(hold) if hold.is_claimed else "held"
-        if self._pass_on(hold):
+        owed_s = hold.owed_s(self._parts.now())
+        if owed_s > 0.0:
+            hold.is_kept = True
+            self._parts.tasks.spawn(self._keep(hold, owed_s), "keep a lock")
             return "held"
-        self._let_go(hold)
+        return await self._return(hold)
+
+    async def _keep(self, hold: Hold, for_s: float) -> None:
+        """The block is over, but the lock was to stay taken for longer."""
+        await self._parts.session.clock.sleep(for_s)
+        if not hold.lost:
+            hold.is_kept = False
+            await self._return(hold)
+
+    async def _return(self, hold: Hold) -> Was:
+        if self._lines.pass_on(hold):
+            return "held"
+        self._lines.let_go(hold)
         was = await self._leave(hold)
         if was == "unknown" and hold.left_s(self._parts.now()) > 0.0:
             self.holdings.tell_lost(hold, "the server had ended it")
@@ -101,16 +159,25 @@ class LockDesk:
         if hold.lost:
             return
         hold.is_claimed = is_claimed
-        hold.lose(why)
+        hold.lose(why, self._parts.emit)
         self.holdings.remove(hold)
         if not hold.entries:
-            # On its way to the next task here, who will see that it is lost.
             if is_claimed:
-                self._returns.soon(_claim(hold))
+                self._returns.soon(hold.claim())
+            # Unless it is kept, it is on its way to the next task here, who will see.
+            if hold.is_kept:
+                self._lines.is_over(hold)
             return
         self.holdings.tell_lost(hold, why)
-        if not hold.shared:
-            self._hold_is_over(hold.wish.name)
+        self._lines.is_over(hold)
+
+    async def upgrade(self, hold: Hold, wait_s: float | None) -> None:
+        """Make a reader the writer. See `Grant.upgrade`."""
+        await self._converted(hold, self.conversions.upgrade(hold, wait_s))
+
+    async def downgrade(self, hold: Hold) -> None:
+        """Make a writer a reader. See `Grant.downgrade`."""
+        await self._converted(hold, self.conversions.downgrade(hold))
 
     def session_lost(self, session: str) -> None:
         """All holds of a session are over."""
@@ -119,147 +186,21 @@ class LockDesk:
 
     async def close(self) -> None:
         """Nobody may enter any more; stop the blocks and wait for them, for a while."""
-        self._closed = True
+        self._lines.close()
         for hold in self.holdings.all():
             self.lose(hold, "the lock manager was closed", is_claimed=True)
         self._bids.give_up_all()
         await self.holdings.all_out(ALL_OUT_S)
 
-    async def _obtain(self, attempt: Attempt) -> Hold:
-        wish = attempt.wish
-        if wish.shared:
-            return await self._lead(None, attempt, None)
-        gate = self._gates.get(wish.name)
-        if gate is None:
-            gate = self._gates[wish.name] = Gate()
-            return await self._lead(gate, attempt, None)
-        attempt.contended = True
-        if wish.is_try:
-            raise self.holdings.denied(attempt)
-        turn = await self._stand(gate, attempt)
-        if not isinstance(turn, Hold):
-            return await self._lead(gate, attempt, turn)
-        if turn.left_s(self._parts.now()) > 0.0:
-            return turn
-        self.lose(turn, "it was not renewed in time", is_claimed=True)
-        gate.hold = None
-        bid = self._fitting(self._ahead.end(gate), attempt)
-        return await self._lead(gate, attempt, bid)
-
-    async def _stand(self, gate: Gate, attempt: Attempt) -> Turn:
-        """Wait in the line of this process."""
-        place = gate.stand(attempt)
-        self._ahead.plan(gate)
+    async def _converted(self, hold: Hold, work: Coroutine[Any, Any, None]) -> None:
         try:
-            return await place.turn
-        except BaseException:
-            if place.turn.done() and not place.turn.cancelled():
-                self._hand_on(attempt.wish.name, place.turn.result())
-            else:
-                gate.leave(place)
-                if gate.first() is None and (bid := self._ahead.end(gate)) is not None:
-                    self._bids.abandon(bid)
+            await work
+        except LockLostError as error:
+            self.lose(hold, error.why, is_claimed=False)
             raise
-
-    async def _lead(self, gate: Gate | None, attempt: Attempt, bid: Bid | None) -> Hold:
-        """Stand in the server's line, for all who stand behind in this process."""
-        wish = attempt.wish
-        hold = None
-        try:
-            while hold is None:
-                self._check_open(wish)
-                bid = bid or await self._ask(attempt)
-                hold = await self._bids.outcome(bid, wish)
-                bid = None
-        except BaseException:
-            if gate is not None:
-                self._call_next(wish.name, bid)
-            elif bid is not None:
-                self._bids.abandon(bid)
-            raise
-        return hold
-
-    async def _ask(self, attempt: Attempt) -> Bid:
-        attempt.tries += 1
-        if attempt.wish.timeout_s is not None and attempt.tries > MOST_TRIES:
-            raise LockNotGranted(
-                f"The lock {attempt.wish.name!r} was over before it could be used.",
-                f"timeout_s is {attempt.wish.timeout_s:g}, and the server is slow.",
-                "Give it more time.",
-            )
-        try:
-            return await self._bids.ask(attempt)
-        except LockNotGranted as error:
-            raise self.holdings.denied(attempt) from error
-
-    def _call_next(self, name: str, bid: Bid | None) -> None:
-        """Who led is gone; `bid` is its place in the server's line, if it has one."""
-        gate = self._gates[name]
-        place = gate.first()
-        bid = self._fitting(bid, place.attempt if place else None)
-        if place is None:
-            del self._gates[name]
-        else:
-            gate.call(place, bid)
-
-    def _fitting(self, bid: Bid | None, attempt: Attempt | None) -> Bid | None:
-        """`bid` if this attempt can go on with it; otherwise it is abandoned."""
-        if bid is None:
-            return None
-        if attempt and not bid.is_void and bid.wish.timeout_s == attempt.wish.timeout_s:
-            return bid
-        self._bids.abandon(bid)
-        return None
-
-    def _hand_on(self, name: str, turn: Turn) -> None:
-        """Who had its turn was cancelled before it could take it."""
-        if not isinstance(turn, Hold):
-            self._call_next(name, turn)
-        elif turn.lost:
-            self._hold_is_over(name)
-        elif not self._pass_on(turn):
-            self._let_go(turn)
-            self._returns.soon(_claim(turn))
-
-    def _pass_on(self, hold: Hold) -> bool:
-        """Hand the lock to the next task here, with the next token. No request."""
-        if hold.shared or hold.wish.timeout_s is not None:
-            return False
-        now = self._parts.now()
-        gate = self._gates[hold.wish.name]
-        place = gate.first()
-        if (
-            place is None
-            or place.attempt.wish.timeout_s is not None
-            or hold.left_s(now) <= 0.0
-            or not self._passing.is_allowed(
-                hold.token, hold.last_token, hold.began_at, now
-            )
-        ):
-            return False
-        hold.token += 1
-        hold.wish = place.attempt.wish
-        hold.listeners.clear()
-        self.holdings.tally.passed += 1
-        gate.call(place, hold)
-        return True
-
-    def _let_go(self, hold: Hold) -> None:
-        """This process wants it no more; whoever is next here asks the server anew.
-
-        That ask leaves in the same write as the return, and after it.
-        """
-        self.holdings.remove(hold)
-        if not hold.shared:
-            self._hold_is_over(hold.wish.name)
-
-    def _hold_is_over(self, name: str) -> None:
-        gate = self._gates[name]
-        gate.hold = None
-        self._call_next(name, self._ahead.end(gate))
 
     async def _leave(self, hold: Hold) -> Was:
-        claim = _claim(hold)
+        claim = hold.claim()
         try:
             await failpoint("locks.before_leave")
             was = await self._parts.store.leave(claim.name, claim.id, echo=claim.echo)
@@ -274,15 +215,3 @@ class LockDesk:
 
     def _hard_end(self, hold: Hold) -> None:
         self.lose(hold, "its timeout is over", is_claimed=True)
-
-    def _check_open(self, wish: Wish) -> None:
-        if self._closed:
-            raise SessionLostError(
-                f"The lock {wish.name!r} cannot be taken.",
-                "The lock manager is closed.",
-                "Open a new one.",
-            )
-
-
-def _claim(hold: Hold) -> Claim:
-    return Claim(hold.wish.name, hold.id, hold.session_name, hold.echo)

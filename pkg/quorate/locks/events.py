@@ -25,6 +25,17 @@ class LockLost(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LockEndangered(Event):
+    """Less than a fifth of a hold's time is left; it is lost unless it is renewed."""
+
+    level: ClassVar[str] = "warning"
+    lock: str
+    label: str
+    token: int
+    left_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LockDenied(Event):
     """A lock was not free within the wait."""
 

@@ -10,8 +10,9 @@ from quorate.core.errors import DeadlockError, LockNotGranted
 
 from .bid import Attempt, Parts
 from .events import LockDenied, LockLost
-from .lock import Hold, lost_error
-from .model import HolderFacts, LockStats, LockType
+from .faults import lost_error
+from .hold import Hold
+from .model import HolderFacts, LockStats, LockType, shown
 
 
 @dataclass(slots=True)
@@ -36,6 +37,7 @@ class Holdings:
         self._parts = parts
         self._holds: dict[str, Hold] = {}
         self._owned: dict[tuple[object, str], Hold] = {}
+        self._timed: dict[str, Hold] = {}
         self._inside = 0
         self._all_out = asyncio.Event()
         self._all_out.set()
@@ -52,6 +54,10 @@ class Holdings:
     def of_session(self, session: str) -> list[Hold]:
         """All holds that hang on this session."""
         return [h for h in self._holds.values() if h.session_name == session]
+
+    def timed(self) -> list[Hold]:
+        """All holds that end by themselves."""
+        return list(self._timed.values())
 
     def all(self) -> list[Hold]:
         return list(self._holds.values())
@@ -107,12 +113,14 @@ class Holdings:
     def remove(self, hold: Hold) -> None:
         """This process has it no more."""
         self._holds.pop(hold.id, None)
+        self._timed.pop(hold.id, None)
         if hold.timer is not None:
             hold.timer.cancel()
 
     def ends_by(self, hold: Hold, end: Callable[[Hold], None]) -> None:
         """Let `end` be called when the hold's own time is over."""
         if hold.hard_until is not None and hold.timer is None:
+            self._timed[hold.id] = hold
             hold.timer = asyncio.get_running_loop().call_later(
                 max(0.0, hold.hard_until - self._parts.now()), end, hold
             )
@@ -122,7 +130,7 @@ class Holdings:
         self.tally.lost += 1
         self._parts.emit(
             LockLost(
-                lock=hold.wish.name,
+                lock=shown(hold.wish.name),
                 label=hold.wish.label,
                 token=hold.token,
                 held_s=self._parts.now() - hold.since,
@@ -138,14 +146,14 @@ class Holdings:
         self.tally.denied += 1
         self._parts.emit(
             LockDenied(
-                lock=wish.name,
+                lock=shown(wish.name),
                 label=wish.label,
                 waited_s=now - attempt.started,
                 held_by=held_by,
             )
         )
         return LockNotGranted(
-            f"{wish.name!r} was not granted within {wish.wait_s or 0:g} s.",
+            f"{shown(wish.name)!r} was not granted within {wish.wait_s or 0:g} s.",
             f"When last seen it was held by {held_by}." if held_by else "It is taken.",
             "Wait longer with wait_s=…, or ask who holds it: await manager.explain(…).",
         )

@@ -13,103 +13,44 @@ from typing import Protocol
 
 from quorate.core.errors import LockLostError
 from quorate.core.fence import Before, Fence, enter_fence, leave_fence
-from quorate.lease.lease import Lease
-from quorate.lease.session import Session
 
-from .answers import Granted, Was
-from .model import HolderFacts
+from .answers import Was
+from .faults import lost_error
+from .hold import Hold
+from .model import LockType, OnLoss, check_wait, shown
 from .wish import Wish
-
-
-class Hold:
-    """A hold on the server, for as long as this process has it.
-
-    Tasks of the process may be inside one after the other (`token` grows with each);
-    one task may be inside several times (`entries`).
-    """
-
-    __slots__ = (
-        "began_at", "blocks", "echo", "entries", "hard_until", "id", "is_claimed",
-        "last_token", "listeners", "lost", "owner", "session", "session_name",
-        "shared", "since", "tag", "timer", "token", "wish",
-    )  # fmt: skip
-
-    def __init__(self, ident: str, wish: Wish, granted: Granted, session: Session):
-        now = session.clock.monotonic()
-        self.id = ident
-        self.wish = wish
-        self.shared = wish.shared
-        self.token = granted.token
-        self.last_token = granted.last_token
-        self.tag = granted.tag
-        self.session_name = granted.session
-        self.session = session
-        self.began_at = self.since = now
-        self.hard_until: float | None = None
-        if wish.timeout_s is not None:
-            lease = Lease(granted.granted_at, wish.timeout_s)
-            self.hard_until = lease.trusted_until
-        self.owner: object = None
-        self.entries = 0
-        self.blocks: list[LockBlock] = []
-        self.listeners: list[Callable[[str], None]] = []
-        self.lost = ""
-        self.is_claimed = True
-        self.echo = False
-        self.timer: asyncio.TimerHandle | None = None
-
-    def left_s(self, now: float) -> float:
-        """Seconds for which it can be trusted without another renewal."""
-        if self.lost or not self.session.is_alive(self.tag, self.session_name):
-            return 0.0
-        until = self.session.trusted_until(self.tag)
-        if self.hard_until is not None:
-            until = min(until, self.hard_until)
-        return max(0.0, until - now)
-
-    def lose(self, why: str) -> None:
-        """It has ended: stop the blocks inside and tell who asked. Once."""
-        if self.lost:
-            return
-        self.lost = why
-        for block in tuple(self.blocks):
-            block.interrupt()
-        for told in tuple(self.listeners):
-            told(why)
-
-    def facts(self, now: float) -> HolderFacts:
-        return HolderFacts(
-            name=self.wish.name,
-            lock_type=self.wish.lock_type,
-            token=self.token,
-            session=self.session_name,
-            owner=owner_id(self.owner),
-            label=self.wish.label,
-            held_s=now - self.since,
-            ends_in_s=self.left_s(now),
-        )
 
 
 class Grant:
     """Proof that you hold a lock. Write with its `token`, so that later holders win."""
 
-    __slots__ = ("_hold", "_over", "lock_type", "name", "token")
+    __slots__ = ("_desk", "_hold", "_over", "_token", "name")
 
-    def __init__(self, hold: Hold, wish: Wish) -> None:
+    def __init__(self, hold: Hold, desk: Desk) -> None:
         self._hold = hold
+        self._desk = desk
         self._over = False
-        self.name = wish.name
-        self.lock_type = wish.lock_type
-        self.token = hold.token
+        self._token = hold.token
+        self.name = shown(hold.wish.name)
 
     def __repr__(self) -> str:
         return f"<Grant {self.name!r}, token {self.token}, {self.valid_for():.1f} s>"
 
     @property
+    def token(self) -> int:
+        """The number of this grant: higher than any before it. Upgrading raises it."""
+        return self._token if self._over else self._hold.token
+
+    @property
+    def lock_type(self) -> LockType:
+        """How it is held now."""
+        return self._hold.lock_type
+
+    @property
     def fence(self) -> Fence:
         """The proof as the stores want it."""
         hold = self._hold
-        return Fence(self.name, self.token, hold.session_name, hold.tag)
+        return Fence(hold.wish.name, self.token, hold.session_name, hold.tag)
 
     @property
     def is_lost(self) -> bool:
@@ -140,8 +81,31 @@ class Grant:
         """Call `told` with the reason if the lock is lost before its block ends."""
         self._hold.listeners.append(told)
 
+    async def upgrade(self, *, wait_s: float | None = None) -> None:
+        """From SHARED to EXCLUSIVE, without letting a writer in between.
+
+        Waits up to `wait_s` (None: for ever, 0: only tries) until no other reader is
+        left, then raises `LockNotGranted`; the hold stays shared then. Only one reader
+        may wait so: a second is refused with `DeadlockError` at once. The token grows.
+        """
+        self.check()
+        check_wait(wait_s)
+        await self._desk.upgrade(self._hold, wait_s)
+        enter_fence(self.fence)
+
+    async def downgrade(self) -> None:
+        """From EXCLUSIVE to SHARED, without letting a writer in between.
+
+        Readers that wait are let in. Raises what the store raises; from the call on the
+        hold may be shared. `InvalidInput` if its owner has entered it again.
+        """
+        self.check()
+        await self._desk.downgrade(self._hold)
+        enter_fence(self.fence)
+
     def end(self) -> None:
         """The block is over; the grant is worth nothing from now on."""
+        self._token = self._hold.token
         self._over = True
 
 
@@ -151,6 +115,10 @@ class Desk(Protocol):
     async def take(self, wish: Wish) -> Hold: ...
 
     async def give_back(self, hold: Hold) -> Was: ...
+
+    async def upgrade(self, hold: Hold, wait_s: float | None) -> None: ...
+
+    async def downgrade(self, hold: Hold) -> None: ...
 
 
 class LockBlock:
@@ -177,6 +145,17 @@ class LockBlock:
         self._cancelling = 0
         self._interrupted = False
 
+    @property
+    def on_loss(self) -> OnLoss:
+        """What is to become of it when the lock is lost."""
+        return self._wish.on_loss
+
+    @property
+    def hold(self) -> Hold:
+        """What the block holds; only inside."""
+        assert self._hold is not None
+        return self._hold
+
     async def __aenter__(self) -> Grant:
         if self._grant is not None:
             raise RuntimeError("a lock block is used once: call acquire_lock again")
@@ -185,8 +164,9 @@ class LockBlock:
         hold = await self._desk.take(self._wish)
         # From here to the return nothing waits, so that nothing can come in between.
         self._hold, self._task, self._cancelling = hold, task, task.cancelling()
-        self._grant = Grant(hold, self._wish)
-        self._before = enter_fence(self._grant.fence)
+        self._grant = Grant(hold, self._desk)
+        if not self._wish.weight:
+            self._before = enter_fence(self._grant.fence)
         hold.blocks.append(self)
         return self._grant
 
@@ -197,18 +177,17 @@ class LockBlock:
         assert hold is not None
         assert grant is not None
         assert task is not None
-        assert self._before is not None
         hold.blocks.remove(self)
         grant.end()
         ours = self._interrupted and task.uncancel() <= self._cancelling
-        if asyncio.current_task() is self._task:
+        if self._before is not None and asyncio.current_task() is self._task:
             leave_fence(self._before)
         try:
             if self._interrupted and kind is not asyncio.CancelledError:
                 await self._absorb(task)
         finally:
             was = await self._desk.give_back(hold)
-        if hold.lost or was == "unknown":
+        if (hold.lost and not hold.is_given_up) or was == "unknown":
             self._tell(hold.lost or "the server had ended it", kind, error, ours)
 
     def interrupt(self) -> None:
@@ -239,18 +218,3 @@ class LockBlock:
             raise lost_error(self._wish.name, why) from error
         if error is not None and kind is not LockLostError:
             error.add_note(f"The lock {self._wish.name!r} was lost meanwhile: {why}.")
-
-
-def owner_id(owner: object) -> str:
-    """The owner as others see it: as it was named, or by its task."""
-    return owner if isinstance(owner, str) else f"task-{id(owner):x}"
-
-
-def lost_error(name: str, why: str) -> LockLostError:
-    """The error of a block whose lock is gone."""
-    return LockLostError(
-        f"The lock {name!r} was lost.",
-        f"Why: {why}.",
-        "Somebody else may hold it. Write with the token, so that stale writes are "
-        "refused, and take the lock again to go on.",
-    )

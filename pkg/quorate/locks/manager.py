@@ -11,11 +11,8 @@ could give it to somebody else. A process that stood still is fenced by its toke
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import inspect
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable
+from typing import Literal, overload
 
 from quorate.core.clock import Chance, fresh_chance
 from quorate.core.events import Emit, silent
@@ -29,7 +26,9 @@ from quorate.wire.redis import Wire
 from .answers import GrantNotice, LookNotice, LossNotice, Notice, ResyncNotice
 from .bid import Parts
 from .consul import ConsulLocks
+from .decorating import Locked, Locking, Skipping
 from .desk import LockDesk
+from .kinds import Kinds
 from .lock import LockBlock
 from .model import (
     Explanation,
@@ -41,20 +40,17 @@ from .model import (
     OnLoss,
 )
 from .redis import RedisLocks
+from .redis_meetings import RedisMeetings
 from .returning import Claim, Returns
-from .store import LockStore
-from .template import NameTemplate, check_function
+from .store import LockStore, MeetingStore
 from .waiting import Bids
 from .wish import checked_wish
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 DRAIN_S = 2.0
 MOST_LISTED = 10_000
 
 
-class LockManager:
+class LockManager(Kinds):
     """Locks on the life of one session. `await start()` before, `stop()` after."""
 
     def __init__(
@@ -65,14 +61,15 @@ class LockManager:
         config: LockConfig | None = None,
         emit: Emit = silent,
         chance: Chance | None = None,
+        meetings: MeetingStore | None = None,
     ) -> None:
         self.config = config or LockConfig()
         self._store = store
         self._session = session
+        self._meetings = meetings
         self._emit = emit
         self._chance = chance or fresh_chance()
         self._tasks = Tasks(emit, session.clock)
-        self._desk: LockDesk | None = None
         self._returns: Returns | None = None
         self._bids: Bids | None = None
         self._undo: list[Callable[[], None]] = []
@@ -88,12 +85,14 @@ class LockManager:
         chance: Chance | None = None,
     ) -> LockManager:
         """Locks on the server behind `wire`, claimed by `session`."""
-        store: LockStore
         if isinstance(wire, ConsulWire):
-            store = ConsulLocks(wire, session)
-        else:
-            store = RedisLocks(wire, session)
-        return cls(store, session, config=config, emit=emit, chance=chance)
+            at_consul = ConsulLocks(wire, session)
+            return cls(at_consul, session, config=config, emit=emit, chance=chance)
+        store = RedisLocks(wire, session)
+        return cls(
+            store, session, config=config, emit=emit, chance=chance,
+            meetings=RedisMeetings(wire, session),
+        )  # fmt: skip
 
     async def start(self) -> None:
         parts = Parts(
@@ -155,6 +154,8 @@ class LockManager:
         label: str = "",
         on_loss: OnLoss = "cancel",
         owner: str = "",
+        at_least_for_s: float = 0.0,
+        priority: int = 0,
     ) -> LockBlock:
         """The lock `name` for the length of an `async with` block.
 
@@ -162,57 +163,80 @@ class LockManager:
         and then raises `LockNotGranted`. With `timeout_s` the hold ends after so many
         seconds even if the block runs on. If the lock is lost, the block is cancelled
         and `LockLostError` comes out of it; with `on_loss="flag"` it runs on, its
-        `grant.check()` raises, and the error comes at its end. The owner is the running
-        task, unless `owner` names somebody that several tasks act for.
+        `grant.check()` raises, and the error comes at its end; so it does with a
+        function, which is called with the reason. The owner is the running task, unless
+        `owner` names somebody that several tasks act for. After a shorter block the
+        lock stays taken until `at_least_for_s` are over, while this manager is open.
+        Each step of `priority` passes who has waited up to a second longer.
 
         Raises `InvalidName` and `InvalidInput` at once; when entered also
         `DeadlockError` (the owner holds it already), `StoreUnavailable`.
         """
         wish = checked_wish(
             self.config, name, lock_type, wait_s=wait_s, timeout_s=timeout_s,
-            label=label, on_loss=on_loss, owner=owner,
+            label=label, on_loss=on_loss, owner=owner, at_least_for_s=at_least_for_s,
+            priority=priority,
         )  # fmt: skip
         return LockBlock(self._open_desk(), wish)
+
+    @overload
+    def with_lock(
+        self,
+        template: str,
+        lock_type: LockType = ...,
+        *,
+        skip: Literal[False] = ...,
+        wait_s: float | None = ...,
+        timeout_s: float | None = ...,
+        label: str = ...,
+        on_loss: OnLoss = ...,
+        at_least_for_s: float = ...,
+        priority: int = ...,
+    ) -> Locking: ...
+
+    @overload
+    def with_lock(
+        self,
+        template: str,
+        lock_type: LockType = ...,
+        *,
+        skip: Literal[True],
+        timeout_s: float | None = ...,
+        label: str = ...,
+        on_loss: OnLoss = ...,
+        at_least_for_s: float = ...,
+    ) -> Skipping: ...
 
     def with_lock(
         self,
         template: str,
         lock_type: LockType = LockType.EXCLUSIVE,
         *,
+        skip: bool = False,
         wait_s: float | None = None,
         timeout_s: float | None = None,
         label: str = "",
         on_loss: OnLoss = "cancel",
-    ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Coroutine[Any, Any, R]]]:
-        """Run an async function under the lock that its arguments name.
+        at_least_for_s: float = 0.0,
+        priority: int = 0,
+    ) -> Locking | Skipping:
+        """Run a function under the lock that its arguments name.
 
             @manager.with_lock("user:{user_id}", LockType.EXCLUSIVE)
             async def charge(user_id: str) -> None: ...
 
-        The template is checked against the function here: `InvalidName` for a parameter
-        that it does not have, `InvalidInput` for a function that is not async.
+        A plain function becomes one to be awaited: it runs in a thread, which cannot be
+        stopped, so loss is told by `current_grant().check()` and at the end. With
+        `skip` nobody waits: where the lock is taken the function is not run and the
+        result is None. The template is checked against the function here: `InvalidName`
+        for a parameter that it does not have, `InvalidInput` for a generator.
         """
-        open_wish = checked_wish(
+        wish = checked_wish(
             self.config, "any", lock_type, wait_s=wait_s, timeout_s=timeout_s,
-            label=label or template, on_loss=on_loss,
+            label=label or template, on_loss=on_loss, at_least_for_s=at_least_for_s,
+            priority=priority,
         )  # fmt: skip
-
-        def decorate(
-            function: Callable[P, Awaitable[R]],
-        ) -> Callable[P, Coroutine[Any, Any, R]]:
-            check_function(function)
-            of = getattr(function, "__qualname__", "the function")
-            names = NameTemplate(template, inspect.signature(function), of)
-
-            @functools.wraps(function)
-            async def locked(*args: P.args, **kwargs: P.kwargs) -> R:
-                wish = dataclasses.replace(open_wish, name=names.fill(args, kwargs))
-                async with LockBlock(self._open_desk(), wish):
-                    return await function(*args, **kwargs)
-
-            return locked
-
-        return decorate
+        return Locked(self._open_desk, template, wish, skip=skip)
 
     async def explain(self, name: str) -> Explanation:
         """Who holds the lock, since when, and who waits. One request."""
@@ -234,11 +258,6 @@ class LockManager:
         """How the sweeper cleans up here after a dead session."""
         return Room(clean=self._store.clean, index_key=RedisLocks.index_key)
 
-    def _open_desk(self) -> LockDesk:
-        if self._desk is None:
-            raise RuntimeError("the lock manager is not open: call start() first")
-        return self._desk
-
     def _session_lost(self, tag: str, session: str) -> None:
         assert self._desk is not None
         assert self._bids is not None
@@ -257,6 +276,7 @@ class LockManager:
                 known = (
                     bids.granted(notice) or desk.holdings.find(notice.id) is not None
                 )
+                desk.conversions.granted(notice)
                 if not known and notice.id not in returns:
                     # A lock that nobody here asked for would be held for ever.
                     returns.soon(Claim(notice.name, notice.id, "", echo=False))
@@ -268,3 +288,4 @@ class LockManager:
                 bids.look(notice.id, notice.in_s)
             case ResyncNotice():
                 bids.look_at_all()
+                desk.conversions.look_at_all()

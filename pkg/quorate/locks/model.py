@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, TypeAlias
@@ -11,9 +12,28 @@ from quorate.core.errors import InvalidInput
 
 SHORTEST_TIMEOUT_S = 0.1
 LONGEST_TIMEOUT_S = 366 * 86_400.0
+HIGHEST_PRIORITY = 1000
 
-OnLoss: TypeAlias = Literal["cancel", "flag"]
-"""What becomes of the block when the lock is lost: stopped, or only marked."""
+OnLoss: TypeAlias = Literal["cancel", "flag"] | Callable[[str], None]
+"""What becomes of the block when the lock is lost: stopped, or only marked; a function
+is called with the reason, and the block runs on as with "flag"."""
+
+
+SEMAPHORE = "\x02"
+ELECTION = "\x03"
+"""What is no plain lock has a mark before its name, which no user's name can have."""
+
+_KINDS = {SEMAPHORE: "semaphore", ELECTION: "election"}
+
+
+def shown(name: str) -> str:
+    """The name as its user gave it, without the mark of its kind."""
+    return name[1:] if name[:1] in _KINDS else name
+
+
+def kind_of(name: str) -> str:
+    """`lock`, `semaphore` or `election`."""
+    return _KINDS.get(name[:1], "lock")
 
 
 class LockType(Enum):
@@ -35,6 +55,8 @@ class LockConfig:
 
     `auto_extend`: a lock is held as long as its block runs and the process lives. If it
     is off, every hold ends `default_timeout` after it began, whatever its block does.
+    `max_hold_s`: no hold lasts longer, even if its owner lives and asked for more; a
+    call may set less with `timeout_s`. None sets no such bound.
     `wait_s`: how long `acquire_lock` waits if not told; None means for ever.
     `long_wait_s`: a wait longer than this is told as an event.
     `passing_s`: tasks of this process may hand a lock to each other for so long before
@@ -43,26 +65,26 @@ class LockConfig:
 
     default_timeout: float = 30.0
     auto_extend: bool = True
+    max_hold_s: float | None = None
     wait_s: float | None = None
     long_wait_s: float = 5.0
     passing_s: float = 0.05
 
     def __post_init__(self) -> None:
         check_timeout(self.default_timeout, "default_timeout")
+        if self.max_hold_s is not None:
+            check_timeout(self.max_hold_s, "max_hold_s")
         check_wait(self.wait_s)
         for name in ("long_wait_s", "passing_s"):
-            value = getattr(self, name)
-            if not _is_number(value) or value < 0:
-                raise InvalidInput(
-                    f"{name} = {value!r} cannot be used.",
-                    fix="Give seconds, zero or more.",
-                )
+            check_seconds(getattr(self, name), name)
 
     def timeout_of(self, asked: float | None) -> float | None:
         """After how many seconds a hold ends by force; None is never."""
-        if asked is not None:
-            return asked
-        return None if self.auto_extend else self.default_timeout
+        if asked is None and not self.auto_extend:
+            asked = self.default_timeout
+        if asked is None or self.max_hold_s is None:
+            return self.max_hold_s if asked is None else asked
+        return min(asked, self.max_hold_s)
 
 
 def check_timeout(value: object, name: str = "timeout_s") -> None:
@@ -75,6 +97,24 @@ def check_timeout(value: object, name: str = "timeout_s") -> None:
             f"It is the time after which a hold ends, from {SHORTEST_TIMEOUT_S:g} s "
             "to a year.",
             "Leave it out to hold the lock as long as its block runs.",
+        )
+
+
+def check_seconds(value: object, name: str) -> None:
+    """Raises `InvalidInput` for what is no length of time."""
+    if not _is_number(value) or value < 0:  # type: ignore[operator]
+        raise InvalidInput(
+            f"{name} = {value!r} cannot be used.", fix="Give seconds, zero or more."
+        )
+
+
+def check_priority(value: object) -> None:
+    """Raises `InvalidInput` for a priority that is no small whole number."""
+    if not isinstance(value, int) or not 0 <= value <= HIGHEST_PRIORITY:
+        raise InvalidInput(
+            f"priority = {value!r} cannot be used.",
+            f"It is a whole number from 0 (as all others) to {HIGHEST_PRIORITY}; each "
+            "step counts like one second of waiting.",
         )
 
 
@@ -150,12 +190,26 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
+class Leader:
+    """Who leads, and in which term: a later leader has a higher one."""
+
+    election: str
+    term: int
+    candidate: str
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
 class LockLine:
-    """One line of the list of locks: how many hold it and how many wait."""
+    """One line of the list of locks: how many hold it and how many wait.
+
+    `kind`: `lock`, `semaphore` or `election`.
+    """
 
     name: str
     holders: tuple[str, ...]
     waiting: int
+    kind: str = "lock"
 
 
 @dataclass(frozen=True, slots=True)

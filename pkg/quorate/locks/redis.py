@@ -8,7 +8,7 @@ state is in the server; a message is only a hint. Satisfies `locks.store.LockSto
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from quorate.core.errors import (
     LockNotGranted,
@@ -26,22 +26,24 @@ from .answers import (
     Answer,
     Ask,
     Busy,
-    GrantNotice,
-    LookNotice,
-    LossNotice,
+    Granted,
+    Queued,
     ResyncNotice,
     Was,
 )
-from .model import Explanation, LockLine
+from .faults import lost_error, upgrade_conflict
+from .model import SEMAPHORE, Explanation, LockLine, kind_of, shown
 from .redis_replies import (
     key_name,
     pairs,
     read_granted,
     read_holder,
+    read_notice,
     read_queued,
     read_waiter,
     shown_name,
 )
+from .redis_together import take_all
 from .store import Hear
 
 _ACQUIRE = load("quorate.locks", "acquire")
@@ -49,6 +51,11 @@ _LEAVE = load("quorate.locks", "leave")
 _CLEAN = load("quorate.locks", "clean")
 _EXPLAIN = load("quorate.locks", "explain")
 _SURVEY = load("quorate.locks", "survey")
+_TAKE_PERMITS = load("quorate.locks", "take_permits")
+_RETURN_PERMITS = load("quorate.locks", "return_permits")
+_SET_PERMITS = load("quorate.locks", "set_permits")
+_UPGRADE = load("quorate.locks", "upgrade")
+_DOWNGRADE = load("quorate.locks", "downgrade")
 
 REJOINS = 3
 _CLAIMED = (b"granted", b"queued")
@@ -91,9 +98,7 @@ class RedisLocks:
         """Take the lock or stand in line: one request, inside the session."""
         tag = self._wire.keys.lock_tag(ask.name)
         for _ in range(REJOINS):
-            me = self._session.name_in(tag)
-            if me is None or self._channels.get(tag, ("", ""))[0] != me:
-                me = await self._enter(tag)
+            me = await self._inside(tag)
             if ask.under and ask.under != me:
                 raise SessionLostError(f"The session {ask.under} is over.")
             asked_at = self._clock.monotonic()
@@ -103,7 +108,7 @@ class RedisLocks:
             if reply[0] == b"granted":
                 return read_granted(reply, ask, (tag, me), asked_at, echo=echo)
             if reply[0] == b"queued":
-                return read_queued(reply, ask, (tag, me), asked_at, echo=echo)
+                return read_queued(reply, ask.name, (tag, me), asked_at, echo=echo)
             if reply[0] == b"busy":
                 return Busy(read_holder(ask.name, reply[3], reply[1], ends_in_s=None))
             if reply[0] == b"left":
@@ -115,11 +120,63 @@ class RedisLocks:
             "Is its clock right, and is its data not being flushed?",
         )
 
+    async def acquire_all(self, asks: Sequence[Ask]) -> list[Granted]:
+        """One request, if all lie under one tag."""
+        tags = {self._wire.keys.lock_tag(ask.name) for ask in asks}
+        if len(tags) > 1:
+            return []
+        (tag,) = tags
+        me = await self._inside(tag)
+        first, asked_at = me not in self._claimed, self._clock.monotonic()
+        granted = await take_all(self._wire, tag, me, asks, asked_at, first=first)
+        if granted is None:
+            self._session_is_over(tag, me)
+        elif granted:
+            self._claimed.add(me)
+        return granted or []
+
     async def leave(self, name: str, ident: str, *, echo: bool) -> Was:
         """End a claim: one request."""
         tag = self._wire.keys.lock_tag(name)
         args = (key_name(name), ident, int(echo))
-        return _WAS[await self._wire.calls.call(_LEAVE, [sessions_key(tag)], args)]
+        script = _RETURN_PERMITS if name.startswith(SEMAPHORE) else _LEAVE
+        return _WAS[await self._wire.calls.call(script, [sessions_key(tag)], args)]
+
+    async def set_permits(self, name: str, permits: int) -> int:
+        """One request."""
+        tag = self._wire.keys.lock_tag(name)
+        args = (key_name(name), permits)
+        in_use: int = await self._wire.calls.call(
+            _SET_PERMITS, [sessions_key(tag)], args
+        )
+        return in_use
+
+    async def upgrade(self, name: str, ident: str) -> Granted | Queued:
+        """One request."""
+        tag = self._wire.keys.lock_tag(name)
+        me = self._session.name_in(tag) or ""
+        asked_at = self._clock.monotonic()
+        reply = await self._wire.calls.call(
+            _UPGRADE, [sessions_key(tag)], (key_name(name), ident)
+        )
+        if reply[0] == b"deadlock":
+            other = read_holder(name, reply[3], reply[1], None, b"s")
+            raise upgrade_conflict(name, other)
+        if reply[0] == b"unknown":
+            raise lost_error(name, "the server had ended it")
+        if reply[0] == b"granted":
+            return Granted(reply[2], reply[3], tag, me, asked_at)
+        return read_queued(reply, name, (tag, me), asked_at, echo=False)
+
+    async def downgrade(self, name: str, ident: str) -> int:
+        """One request."""
+        tag = self._wire.keys.lock_tag(name)
+        token: int = await self._wire.calls.call(
+            _DOWNGRADE, [sessions_key(tag)], (key_name(name), ident)
+        )
+        if not token:
+            raise lost_error(name, "the server had ended it")
+        return token
 
     async def clean(self, tag: str, session: str) -> None:
         """End all claims of a dead session, some at a time."""
@@ -135,7 +192,7 @@ class RedisLocks:
             _EXPLAIN, [sessions_key(tag)], [key_name(name), WAITERS_TOLD]
         )
         return Explanation(
-            name=name,
+            name=shown(name),
             token=int(token or 0),
             holders=tuple(
                 fact
@@ -162,7 +219,7 @@ class RedisLocks:
             held_by, waiting = found.setdefault(shown_name(name.decode()), ([], []))
             (held_by if held else waiting).append(session.decode())
         return [
-            LockLine(name, tuple(sorted(held_by)), len(waiting))
+            LockLine(shown(name), tuple(sorted(held_by)), len(waiting), kind_of(name))
             for name, (held_by, waiting) in sorted(found.items())
         ]
 
@@ -172,15 +229,19 @@ class RedisLocks:
         args: list[str | int] = [
             *(key_name(ask.name), ask.id, me, "s" if ask.shared else "x"),
             *(int(ask.wait), round(ask.hard_s * 1000), ask.owner, ask.label),
-            int(me not in self._claimed),
+            *(int(me not in self._claimed), round(ask.ahead_s * 1e6)),
         ]
+        script = _ACQUIRE
+        if ask.weight:
+            script, args[3] = _TAKE_PERMITS, ask.weight
+            args.append(ask.permits)
         try:
-            return await self._wire.calls.call(_ACQUIRE, keys, args), False
+            return await self._wire.calls.call(script, keys, args), False
         except OutcomeUnknown:
             if self._session.name_in(tag) != me:
                 raise
         try:
-            return await self._wire.calls.call(_ACQUIRE, keys, args), True
+            return await self._wire.calls.call(script, keys, args), True
         except StoreUnavailable as error:
             raise OutcomeUnknown(
                 f"Nobody knows whether {ask.name!r} was taken.", error.why
@@ -193,6 +254,13 @@ class RedisLocks:
         A session stays in it until it is cleaned, even while it claims nothing.
         """
         return f"{tag}:l:s"
+
+    async def _inside(self, tag: str) -> str:
+        """The name in the tag, entering if need be."""
+        me = self._session.name_in(tag)
+        if me is None or self._channels.get(tag, ("", ""))[0] != me:
+            return await self._enter(tag)
+        return me
 
     async def _enter(self, tag: str) -> str:
         """Join the tag and hear its channel, before anything is asked there."""
@@ -219,16 +287,5 @@ class RedisLocks:
                 self._session.lost(member, "the server had ended it")
 
     def _heard(self, body: bytes) -> None:
-        if self._hear is None:
-            return
-        word, key, *rest = body.decode().split("\n")
-        name = shown_name(key)
-        match word, rest:
-            case "granted", [ident, token, last, now_ms]:
-                self._hear(
-                    GrantNotice(name, ident, int(token), int(last), int(now_ms) / 1000)
-                )
-            case "lost", [ident]:
-                self._hear(LossNotice(name, ident))
-            case "look", [ident, in_ms]:
-                self._hear(LookNotice(name, ident, int(in_ms) / 1000))
+        if self._hear is not None and (notice := read_notice(body)) is not None:
+            self._hear(notice)

@@ -10,8 +10,17 @@ from quorate.lease.lease import DRIFT
 from quorate.wire.keys import plain
 from quorate.wire.link import Reply
 
-from .answers import Ask, Granted, Queued, Sighting
-from .model import HolderFacts, LockType, WaiterFacts
+from .answers import (
+    Ask,
+    Granted,
+    GrantNotice,
+    LookNotice,
+    LossNotice,
+    Notice,
+    Queued,
+    Sighting,
+)
+from .model import HolderFacts, LockType, WaiterFacts, shown
 
 _HASHED = re.compile(r"%~[0-9a-f]{64}\Z")
 
@@ -40,7 +49,12 @@ def read_granted(
 
 
 def read_queued(
-    reply: list[Reply], ask: Ask, where: tuple[str, str], asked_at: float, *, echo: bool
+    reply: list[Reply],
+    name: str,
+    where: tuple[str, str],
+    asked_at: float,
+    *,
+    echo: bool,
 ) -> Queued:
     _, now_ms, first_end_ms, holder = reply
     tag, session = where
@@ -49,7 +63,7 @@ def read_queued(
         session=session,
         sighting=Sighting(asked_at, now_ms / 1000),
         look_in_s=(first_end_ms - now_ms) / 1000 if first_end_ms else None,
-        holder=read_holder(ask.name, holder, now_ms, ends_in_s=None),
+        holder=read_holder(name, holder, now_ms, ends_in_s=None),
         echo=echo,
     )
 
@@ -64,13 +78,13 @@ def read_holder(
 ) -> HolderFacts | None:
     if not record:
         return None
-    token, hard_end, since, session, owner, label = record.decode().split("\n")
+    token, hard_end, since, session, owner, label = record.decode().split("\n")[:6]
     if int(hard_end):
         hard_s = max(0.0, (int(hard_end) - now_ms) / 1000)
         ends_in_s = hard_s if ends_in_s is None else min(ends_in_s, hard_s)
     return HolderFacts(
-        name=name,
-        lock_type=LockType.SHARED if mode == b"s" else LockType.EXCLUSIVE,
+        name=shown(name),
+        lock_type=LockType.EXCLUSIVE if mode == b"x" else LockType.SHARED,
         token=int(token),
         session=session,
         owner=owner,
@@ -81,13 +95,27 @@ def read_holder(
 
 
 def read_waiter(name: str, record: bytes, now_ms: int, left_ms: int) -> WaiterFacts:
-    _, mode, _, since, session, owner, label = record.decode().split("\n")
+    _, mode, _, since, session, owner, label = record.decode().split("\n")[:7]
     return WaiterFacts(
-        name=name,
-        lock_type=LockType.SHARED if mode == "s" else LockType.EXCLUSIVE,
+        name=shown(name),
+        lock_type=LockType.EXCLUSIVE if mode == "x" else LockType.SHARED,
         session=session,
         owner=owner,
         label=label,
         waited_s=max(0.0, (now_ms - int(since)) / 1000),
         is_alive=left_ms > 0,
     )
+
+
+def read_notice(body: bytes) -> Notice | None:
+    """What a message to this process says; None for words that are not known here."""
+    word, key, *rest = body.decode().split("\n")
+    name = shown_name(key)
+    match word, rest:
+        case "granted", [ident, token, last, now_ms]:
+            return GrantNotice(name, ident, int(token), int(last), int(now_ms) / 1000)
+        case "lost", [ident]:
+            return LossNotice(name, ident)
+        case "look", [ident, in_ms]:
+            return LookNotice(name, ident, int(in_ms) / 1000)
+    return None

@@ -15,6 +15,7 @@ from quorate.core.events import Emit
 from quorate.core.lifecycle import Tasks
 
 from .events import LockReturnDelayed
+from .model import shown
 from .store import LockStore
 
 AGAIN_S = 0.5
@@ -60,7 +61,7 @@ class Returns:
     def later(self, claim: Claim, why: str) -> None:
         """It could not be ended just now: try again until it is."""
         self._open[claim.id] = claim
-        self._emit(LockReturnDelayed(lock=claim.name, why=why))
+        self._emit(LockReturnDelayed(lock=shown(claim.name), why=why))
         self._duty.wake()
 
     def forget(self, session: str) -> None:

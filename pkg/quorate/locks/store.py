@@ -7,10 +7,10 @@ session that it names, or until its own hard end.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
-from .answers import Answer, Ask, Notice, Was
+from .answers import Answer, Ask, Granted, Notice, Queued, Was
 from .model import Explanation, LockLine
 
 Hear = Callable[[Notice], None]
@@ -50,4 +50,76 @@ class LockStore(Protocol):
 
     async def survey(self, most: int) -> list[LockLine]:
         """The locks that are held or awaited, up to `most` claims of them."""
+        ...
+
+
+@runtime_checkable
+class LockConversions(Protocol):
+    """What a store may offer besides: a hold that changes its kind."""
+
+    async def upgrade(self, name: str, ident: str) -> Granted | Queued:
+        """Make a reader the writer, or let it wait until it is the only reader.
+
+        When it is granted later a `GrantNotice` for the same id tells. Asking again is
+        looking again. Raises `DeadlockError` when another reader waits for the same,
+        `LockLostError` when it is not held.
+        """
+        ...
+
+    async def downgrade(self, name: str, ident: str) -> int:
+        """Make a writer a reader, or take back a wish to upgrade. Idempotent.
+
+        Returns the token from now on. Raises `LockLostError` when it is not held.
+        """
+        ...
+
+
+@runtime_checkable
+class PermitStore(Protocol):
+    """What a store may offer besides: an `Ask` for permits of a semaphore."""
+
+    async def set_permits(self, name: str, permits: int) -> int:
+        """Let the semaphore have so many for everybody. Returns how many are in use."""
+        ...
+
+
+class MeetingStore(Protocol):
+    """What elections, latches and barriers need besides locks. All idempotent."""
+
+    async def watch(self, name: str, ring: Callable[[], None]) -> Callable[[], None]:
+        """Call `ring` when something has changed under `name`. Returns its undoing."""
+        ...
+
+    async def prefer(self, name: str, candidate: str) -> bool:
+        """Let the waiter with this label be the next. False if there is none."""
+        ...
+
+    async def count(self, name: str, participant: str) -> int:
+        """Count a participant ("": only look). Returns how many are counted."""
+        ...
+
+    async def arrive(
+        self, name: str, participant: str, attempt: str, parties: int
+    ) -> int | None:
+        """Wait at a barrier. Returns the generation that passed, None while waiting.
+
+        Arriving again with the same attempt is looking. Who dies does not wait any
+        more. Raises `SessionLostError`.
+        """
+        ...
+
+    async def depart(self, name: str, participant: str, attempt: str) -> int | None:
+        """Wait no more. Returns the generation if it has passed already."""
+        ...
+
+
+@runtime_checkable
+class TogetherStore(Protocol):
+    """What a store may offer besides: several locks in one request."""
+
+    async def acquire_all(self, asks: Sequence[Ask]) -> list[Granted]:
+        """Take all or none; it never waits. [] when not all can be taken so.
+
+        All asks have the same kind, owner, label and end. Raises what `acquire` does.
+        """
         ...

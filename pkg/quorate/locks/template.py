@@ -170,9 +170,3 @@ def check_function(function: Callable[..., object]) -> None:
             "It would hold the lock while its caller does something else.",
             "Take the lock inside it: async with manager.acquire_lock(…).",
         )
-    if not inspect.iscoroutinefunction(function):
-        raise InvalidInput(
-            f"{name} is not an async function.",
-            "Waiting for the lock would stop the event loop.",
-            "Declare it with async def.",
-        )

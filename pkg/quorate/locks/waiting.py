@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from quorate.core.errors import (
@@ -24,13 +24,17 @@ from quorate.core.lifecycle import Duty
 from .answers import Ask, Busy, Granted, GrantNotice
 from .bid import Attempt, Bid, Parts
 from .events import LockWaitLong
-from .lock import Hold, owner_id
-from .returning import Returns
+from .hold import Hold, owner_id
+from .model import shown
+from .returning import Claim, Returns
+from .store import TogetherStore
 from .wish import Wish
 
 IDLE_S = 3600.0
 AGAIN_S = 0.5
 AFTER_THE_END_S = 0.005
+PRIORITY_S = 1.0
+"""Each step of priority is worth so much waiting: that is how the others age."""
 
 
 class Bids:
@@ -67,6 +71,28 @@ class Bids:
                 self._returns.soon(bid.claim())
             raise
         return bid
+
+    async def ask_all(
+        self, store: TogetherStore, attempts: Sequence[Attempt]
+    ) -> list[Hold]:
+        """Send the wishes of several attempts at once; [] if not all are granted."""
+        asks = [self._new_ask(attempt) for attempt in attempts]
+        try:
+            answers = await store.acquire_all(asks)
+        except (asyncio.CancelledError, OutcomeUnknown):
+            for ask in asks:
+                self._returns.soon(Claim(ask.name, ask.id, "", echo=True))
+            raise
+        holds = []
+        for ask, answer, attempt in zip(asks, answers, attempts, strict=False):
+            hold = Hold(ask.id, attempt.wish, answer, self._parts.session)
+            hold.echo = answer.echo
+            holds.append(hold)
+        if all(hold.left_s(self._parts.now()) > 0.0 for hold in holds):
+            return holds
+        for hold in holds:
+            self._returns.soon(hold.claim())
+        return []
 
     async def outcome(self, bid: Bid, wish: Wish) -> Hold | None:
         """Wait until `bid` is granted; None if it came to nothing: bid again.
@@ -176,6 +202,9 @@ class Bids:
             hard_s=wish.timeout_s or 0.0,
             owner=owner_id(attempt.owner),
             label=wish.label,
+            ahead_s=wish.priority * PRIORITY_S,
+            weight=wish.weight,
+            permits=wish.permits,
         )
 
     async def _send(self, bid: Bid, attempt: Attempt | None = None) -> None:
@@ -192,7 +221,7 @@ class Bids:
         if isinstance(answer, Busy):
             if attempt is not None:
                 attempt.held_by = answer.holder
-            raise LockNotGranted(f"The lock {ask.name!r} is taken.")
+            raise LockNotGranted(f"{shown(ask.name)!r} is taken.")
         bid.echo = bid.echo or answer.echo
         if isinstance(answer, Granted):
             bid.granted = bid.granted or answer
@@ -236,7 +265,7 @@ class Bids:
         held_by = bid.queued.holder if bid.queued else None
         self._parts.emit(
             LockWaitLong(
-                lock=bid.ask.name,
+                lock=shown(bid.ask.name),
                 label=bid.ask.label,
                 waited_s=now - bid.since,
                 held_by=str(held_by or ""),

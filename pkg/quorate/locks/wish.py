@@ -8,14 +8,27 @@ from typing import get_args
 from quorate.core.errors import InvalidInput
 from quorate.core.names import check_name
 
-from .model import LockConfig, LockType, OnLoss, check_timeout, check_wait
+from .model import (
+    ELECTION,
+    LockConfig,
+    LockType,
+    OnLoss,
+    check_priority,
+    check_seconds,
+    check_timeout,
+    check_wait,
+)
 
-_ON_LOSS = get_args(OnLoss)
+_ON_LOSS = get_args(get_args(OnLoss)[0])
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One lock for one block. `owner` "" is the running task. Seconds."""
+    """One lock for one block. `owner` "" is the running task. Seconds.
+
+    `at_least_for_s`: the lock stays taken so long even if the block is over before.
+    `weight` of `permits`: what is wanted of a semaphore, whose `lock_type` is SHARED.
+    """
 
     name: str
     lock_type: LockType
@@ -24,10 +37,20 @@ class Wish:
     label: str = ""
     on_loss: OnLoss = "cancel"
     owner: str = ""
+    at_least_for_s: float = 0.0
+    priority: int = 0
+    weight: int = 0
+    permits: int = 0
 
     @property
     def shared(self) -> bool:
+        """Others may hold it too."""
         return self.lock_type is LockType.SHARED
+
+    @property
+    def asks_itself(self) -> bool:
+        """It stands in the server's line, not behind others of its process."""
+        return self.shared or self.name.startswith(ELECTION)
 
     @property
     def is_try(self) -> bool:
@@ -45,6 +68,8 @@ def checked_wish(
     label: str,
     on_loss: OnLoss,
     owner: str = "",
+    at_least_for_s: float = 0.0,
+    priority: int = 0,
 ) -> Wish:
     """A wish that can be fulfilled, what is left open filled in from `config`.
 
@@ -55,11 +80,14 @@ def checked_wish(
             f"{lock_type!r} is not a kind of lock.",
             fix=f"Use one of {', '.join(f'LockType.{t.name}' for t in LockType)}.",
         )
-    if on_loss not in _ON_LOSS:
+    if on_loss not in _ON_LOSS and not callable(on_loss):
         raise InvalidInput(
-            f"on_loss = {on_loss!r} cannot be used.", fix="Use 'cancel' or 'flag'."
+            f"on_loss = {on_loss!r} cannot be used.",
+            fix="Use 'cancel', 'flag', or a function that takes the reason.",
         )
     check_wait(wait_s)
+    check_priority(priority)
+    check_seconds(at_least_for_s, "at_least_for_s")
     if timeout_s is not None:
         check_timeout(timeout_s)
     return Wish(
@@ -70,4 +98,6 @@ def checked_wish(
         label=check_name(label, "label") if label else "",
         on_loss=on_loss,
         owner=check_name(owner, "owner") if owner else "",
+        at_least_for_s=at_least_for_s,
+        priority=priority,
     )

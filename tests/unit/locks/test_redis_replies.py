@@ -54,7 +54,9 @@ def test_a_grant_that_is_learnt_of_late_began_earlier():
 
 
 def test_a_place_in_line_knows_the_first_hard_end():
-    queued = read_queued([b"queued", 5000, 5250, RECORD], ASK, WHERE, 1.0, echo=False)
+    queued = read_queued(
+        [b"queued", 5000, 5250, RECORD], ASK.name, WHERE, 1.0, echo=False
+    )
 
     assert queued.look_in_s == 0.25
     assert queued.holder is not None
@@ -63,7 +65,7 @@ def test_a_place_in_line_knows_the_first_hard_end():
 
 
 def test_a_place_in_line_may_know_nothing():
-    queued = read_queued([b"queued", 5000, 0, b""], ASK, WHERE, 1.0, echo=False)
+    queued = read_queued([b"queued", 5000, 0, b""], ASK.name, WHERE, 1.0, echo=False)
 
     assert queued.look_in_s is None
     assert queued.holder is None

@@ -621,7 +621,7 @@ async def test_a_place_ahead_is_only_for_who_wants_the_same(line):
 
 async def test_who_leaves_the_line_of_a_process_is_forgotten(manager):
     stay = await holding(manager)
-    gate = manager._open_desk()._gates["a"]
+    gate = manager._open_desk()._lines._gates["a"]
     following = Stay(manager)
     await turns()
 

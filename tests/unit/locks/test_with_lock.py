@@ -85,12 +85,13 @@ def test_faults_are_found_when_the_function_is_decorated(line):
 
     async def process(user_id: str) -> None: ...
 
-    def plain(user_id: str) -> None: ...
+    def generator(user_id: str):
+        yield user_id
 
     with pytest.raises(InvalidName, match="user_id"):
         manager.with_lock("user:{id}")(process)
-    with pytest.raises(InvalidInput, match="not an async"):
-        manager.with_lock("user:{user_id}")(plain)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="generator"):
+        manager.with_lock("user:{user_id}")(generator)
     with pytest.raises(InvalidInput, match="kind of lock"):
         manager.with_lock("a", "exclusive")  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="timeout_s"):

@@ -3,7 +3,8 @@
 -- to know that a second copy is under way (see leave).
 -- KEYS  1 sessions
 -- ARGV  1 name, 2 id, 3 session, 4 mode (x | s), 5 wait (1 | 0), 6 hard ms or 0,
---       7 owner, 8 label, 9 first: 1 until a claim of the session is known to be here
+--       7 owner, 8 label, 9 first: 1 until a claim of the session is known to be here,
+--       10 ahead: by so many µs it may stand before who came earlier
 -- returns {'granted', server ms, token, last token of the block, hard end or 0}
 --       | {'queued', server ms, first hard end among the holders or 0, a holder}
 --       | {'busy', server ms, first hard end among the holders or 0, a holder}
@@ -35,7 +36,7 @@ local function take(last)
 end
 
 -- The usual case, before what only the others need: free, and nobody before us.
-local found = redis.call('HMGET', key, 'm', 'f')
+local found = redis.call('HMGET', key, 'm', 'f', 'u')
 local held, last = found[1], found[2]
 if not held
     and redis.call('EXISTS', writers(name), readers(name), given_up) == 0 then
@@ -47,7 +48,7 @@ if redis.call('ZSCORE', given_up, id) then
   return {'left', now}
 end
 local one, first_end, after = '', 0, nil
-local among_readers = held == 's' and mode == 's'
+local among_readers = held == 's' and mode == 's' and not found[3]
   and redis.call('EXISTS', writers(name)) == 0
 if held and not among_readers then
   held, after, one, first_end = drop_dead(name)
@@ -60,7 +61,8 @@ if mine then
   local final = held == 'x' and token + block - 1 or token
   return {'granted', now, token, final, tonumber(is[2])}
 end
-if not held or (held == 's' and mode == 's' and not first_alive(name, 'x')) then
+if not held or (held == 's' and mode == 's' and not first_alive(name, 'x')
+    and redis.call('HEXISTS', key, 'u') == 0) then
   return take(redis.call('HGET', key, 'f'))
 end
 if one == '' then
@@ -70,11 +72,7 @@ if wait ~= '1' then
   return {'busy', now, first_end, one}
 end
 local record = lines(name, mode, digits(hard_ms), digits(now), session, owner, label)
-if redis.call('HSETNX', waits, id, record) == 1 then
-  local line = queue(name, mode)
-  local before = redis.call('ZRANGE', line, -1, -1, 'WITHSCORES')[2]
-  local place = math.max(micros, before and tonumber(before) + 1 or 0)
-  redis.call('ZADD', line, digits(place), id)
+if stand(name, mode, id, record, tonumber(ARGV[10])) then
   claim()
 end
 return {'queued', now, first_end, one}

@@ -8,13 +8,15 @@
 -- include granting
 -- include room
 -- include holders
+-- include permits
 local session = ARGV[1]
 if is_alive(session) then
   return -1
 end
 for _, claim in ipairs(redis.call('SRANDMEMBER', claims(session), ARGV[2])) do
   local id, name = string.match(claim, '^([^\n]*)\n(.*)$')
-  if end_claim(name, id) == 'held' then
+  local ended = string.sub(name, 1, 3) == '%02' and end_permits or end_claim
+  if ended(name, id) == 'held' then
     tell(session, 'lost', name, id)
   end
   redis.call('SREM', claims(session), claim)

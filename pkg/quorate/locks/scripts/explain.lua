@@ -20,7 +20,7 @@ for at = 1, #all, 2 do
     mode = record
   elseif id == 'f' then
     token = record
-  elseif #holders < most * 3 then
+  elseif #id > 1 and #holders < most * 3 then
     holders[#holders + 1] = id
     holders[#holders + 1] = record
     holders[#holders + 1] = lives_ms(fields(record)[4])

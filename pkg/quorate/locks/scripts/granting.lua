@@ -5,6 +5,13 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local micros = time[1] * 1000000 + time[2]
 local block = 32
 
+-- Tell who observes an election that its leader has changed.
+local function announce(name)
+  if string.sub(name, 1, 3) == '%03' then
+    redis.call('PUBLISH', base .. 'on:' .. name, '')
+  end
+end
+
 -- Make `id` a holder; `last` is the last token, or false. A writer gets a block of tokens
 -- above all before it; a reader shares the last one, so that any later writer is above it.
 local function grant(name, mode, last, id, hard_ms, session, owner, label)
@@ -20,5 +27,6 @@ local function grant(name, mode, last, id, hard_ms, session, owner, label)
   if last then
     redis.call('PERSIST', key)
   end
+  announce(name)
   return token, final, hard_end
 end

@@ -7,11 +7,13 @@
 local function drop_dead(name)
   local key = holds(name)
   local all = redis.call('HGETALL', key)
-  local mode, left, one, first_end = false, 0, '', 0
+  local mode, left, one, first_end, upgrading = false, 0, '', 0, nil
   for at = 1, #all, 2 do
     local id, record = all[at], all[at + 1]
     if id == 'm' then
       mode = record
+    elseif id == 'u' then
+      upgrading = record
     elseif id ~= 'f' then
       local is = fields(record)
       local hard_end = tonumber(is[2])
@@ -28,6 +30,9 @@ local function drop_dead(name)
       end
     end
   end
+  if upgrading and redis.call('HEXISTS', key, upgrading) == 0 then
+    redis.call('HDEL', key, 'u')
+  end
   if mode and left == 0 then
     redis.call('HDEL', key, 'm')
     return false, mode, '', 0
@@ -39,17 +44,23 @@ end
 -- Returns 'held', 'waiting' or 'unknown': what it was.
 local function end_claim(name, id)
   local key = holds(name)
-  local found = redis.call('HMGET', key, id, 'm')
-  local record, mode = found[1], found[2]
+  local found = redis.call('HMGET', key, id, 'm', 'u')
+  local record, mode, upgrading = found[1], found[2], found[3]
   if record then
     redis.call('SREM', claims(fields(record)[4]), lines(id, name))
     redis.call('HDEL', key, id)
+    if upgrading == id then
+      redis.call('HDEL', key, 'u')
+    end
     -- What is left beside the holders is f and m.
     if mode == 'x' or redis.call('HLEN', key) <= 2 then
       redis.call('HDEL', key, 'm')
       if not settle(name, false, mode) then
         keep(key, redis.call('HGET', key, 'f'))
+      announce(name)
       end
+    elseif upgrading then
+      settle(name, mode, nil)
     end
     return 'held'
   end

@@ -11,7 +11,7 @@ local name, id, echo = ARGV[1], ARGV[2], ARGV[3]
 -- The usual case, before what only the others need: ours, and nobody waits.
 local key = holds(name)
 local found = redis.call('HMGET', key, id, 'm', 'f')
-if found[1] and found[2] == 'x' and echo == '0'
+if found[1] and found[2] == 'x' and echo == '0' and string.sub(name, 1, 3) ~= '%03'
     and redis.call('EXISTS', writers(name), readers(name)) == 0 then
   local session = string.match(found[1], '^[^\n]*\n[^\n]*\n[^\n]*\n([^\n]*)')
   redis.call('HDEL', key, id, 'm')
@@ -22,11 +22,9 @@ end
 -- include granting
 -- include room
 -- include holders
+-- include giving_up
 local was = end_claim(name, id)
 if echo == '1' then
-  local echo_ms = 120000
-  redis.call('ZADD', given_up, digits(now), id)
-  redis.call('ZREMRANGEBYSCORE', given_up, '-inf', digits(now - echo_ms))
-  redis.call('PEXPIRE', given_up, echo_ms)
+  give_up(id)
 end
 return was

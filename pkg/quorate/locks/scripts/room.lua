@@ -41,6 +41,19 @@ local function first_alive(name, mode)
   return nil
 end
 
+-- Stand in line, at most once. `ahead`: by so many µs before who came earlier, so that
+-- an urgent one passes those who came a little earlier and nobody waits for ever.
+local function stand(name, mode, id, record, ahead)
+  if redis.call('HSETNX', waits, id, record) == 0 then
+    return false
+  end
+  local line = queue(name, mode)
+  local last = redis.call('ZRANGE', line, -1, -1, 'WITHSCORES')[2]
+  local place = math.max(micros, last and tonumber(last) + 1 or 0)
+  redis.call('ZADD', line, digits(place - ahead), id)
+  return true
+end
+
 -- Make the first waiter of a queue a holder and tell its process.
 local function admit(name, mode)
   local id, is = first_alive(name, mode)
@@ -74,13 +87,40 @@ local function admit_readers(name)
   return any
 end
 
+-- Make a reader the writer when no other reader is left: what is there beside the
+-- holders is f, m and u. Returns its block of tokens and its session, or false.
+local function promote(name, id)
+  local key = holds(name)
+  if redis.call('HLEN', key) > 4 then
+    return false
+  end
+  local found = redis.call('HMGET', key, id, 'f')
+  local is = fields(found[1])
+  local token = math.max(tonumber(found[2]) + 1, micros)
+  local final = token + block - 1
+  redis.call('HDEL', key, 'u')
+  redis.call('HSET', key, 'm', 'x', 'f', digits(final), id,
+    lines(digits(token), is[2], is[3], is[4], is[5], is[6]))
+  return token, final, is[4]
+end
+
 -- Let in who may enter now. `mode` is how the lock is held (false: it is free), `after`
 -- the mode of the phase that has just ended: readers and writers take turns, and a turn
--- of readers is all of them (Brandenburg and Anderson, phase-fair locks, 2010).
+-- of readers is all of them (Brandenburg and Anderson, phase-fair locks, 2010). A
+-- reader that waits to become the writer comes before all that wait outside.
 -- Returns how the lock is held then.
 local function settle(name, mode, after)
   if mode == 'x' then
     return mode
+  end
+  local upgrading = mode == 's' and redis.call('HGET', holds(name), 'u')
+  if upgrading then
+    local token, final, session = promote(name, upgrading)
+    if not token then
+      return mode
+    end
+    tell(session, 'granted', name, upgrading, digits(token), digits(final), digits(now))
+    return 'x'
   end
   if redis.call('EXISTS', writers(name), readers(name)) > 0 then
     if mode == 's' then
