@@ -6,10 +6,11 @@ Who stands in line watches the one claim before its own and nobody else's, and l
 the line again when that has changed. Satisfies `locks.store.LockStore`.
 
 Otherwise than on Redis: readers and writers have their turns strictly in the order of
-arrival; each reader has a token of its own; tokens are places in Consul's log, so they
-grow as long as Consul keeps its data, and are no µs of a clock; `timeout_s` is kept by
-the holder's own process, as Consul ends a claim only with its session; a hold that an
-operator removes is noticed when it is given back.
+arrival, without priorities; each reader has a token of its own; tokens are places in
+Consul's log, so they grow as long as Consul keeps its data, and are no µs of a clock;
+`timeout_s` is kept by the holder's own process, as Consul ends a claim only with its
+session; a hold that an operator removes is noticed when it is given back. See
+docs/locks-on-consul.md.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Callable
 
 from quorate.core.errors import (
     LockNotGranted,
+    MissingCapability,
     OutcomeUnknown,
     SessionLostError,
     StoreError,
@@ -89,6 +91,12 @@ class ConsulLocks:
 
     async def acquire(self, ask: Ask) -> Answer:
         """Take the lock or stand in line: one call, inside the session."""
+        if ask.ahead_s:
+            raise MissingCapability(
+                f"{ask.name!r} cannot be taken with a priority.",
+                "On Consul everybody is served in the order of arrival.",
+                "Leave priority= out, or keep the locks on Redis.",
+            )
         for _ in range(TRIES):
             me = await self._session.join(self._wire.root)
             if ask.under and ask.under != me:

@@ -9,6 +9,7 @@ from tests.unit.fake_consul import FakeConsul, Told
 
 from quorate.core.errors import (
     LockNotGranted,
+    MissingCapability,
     OutcomeUnknown,
     SessionLostError,
     StoreRefused,
@@ -544,6 +545,13 @@ async def test_a_right_that_lacks_in_a_transaction_is_named(ann, consul):
 
     with pytest.raises(StoreRefused, match="key_prefix write"):
         await ann.locks.acquire(ann.wish())
+
+
+async def test_a_priority_is_refused_before_anything_is_asked(ann, consul):
+    with pytest.raises(MissingCapability, match="order of arrival"):
+        await ann.locks.acquire(ann.wish(ahead_s=5.0))
+
+    assert consul.asked == []
 
 
 async def test_a_survey_is_one_call(ann, bob, consul):
