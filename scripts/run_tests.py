@@ -28,7 +28,7 @@ EMPTY_RING_FAILS = True
 """Whether a ring whose folder has no tests yet is a failure."""
 
 TEST_TIMEOUT_S = 60
-RING_TIMEOUT_S = 600
+RING_TIMEOUT_S = 1200
 COVERAGE_AT_LEAST = 90
 
 
