@@ -16,6 +16,7 @@ from .ahead import Ahead
 from .answers import Was
 from .bid import Attempt, Bid, Parts
 from .cohort import Gate, Passing, Turn
+from .deadlock_watch import DeadlockWatch
 from .holdings import Holdings
 from .lock import Hold
 from .returning import Claim, Returns
@@ -38,6 +39,7 @@ class LockDesk:
         self._gates: dict[str, Gate] = {}
         self._closed = False
         self.holdings = Holdings(parts)
+        self._watch = DeadlockWatch(parts, self.holdings, self._gates)
 
     async def take(self, wish: Wish) -> Hold:
         """The lock, once it is this caller's turn.
@@ -66,6 +68,8 @@ class LockDesk:
             raise self.holdings.denied(attempt) from error
         finally:
             tally.waiting -= 1
+            if attempt.contended:
+                self._watch.ends(attempt)
         self.holdings.enter(hold, attempt)
         self.holdings.ends_by(hold, self._hard_end)
         if not hold.shared:
@@ -120,6 +124,7 @@ class LockDesk:
     async def close(self) -> None:
         """Nobody may enter any more; stop the blocks and wait for them, for a while."""
         self._closed = True
+        self._watch.close()
         for hold in self.holdings.all():
             self.lose(hold, "the lock manager was closed", is_claimed=True)
         self._bids.give_up_all()
@@ -151,10 +156,12 @@ class LockDesk:
         place = gate.stand(attempt)
         self._ahead.plan(gate)
         try:
+            self._watch.begins(attempt)
             return await place.turn
         except BaseException:
-            if place.turn.done() and not place.turn.cancelled():
-                self._hand_on(attempt.wish.name, place.turn.result())
+            turn = place.turn
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._hand_on(attempt.wish.name, turn.result())
             else:
                 gate.leave(place)
                 if gate.first() is None and (bid := self._ahead.end(gate)) is not None:
@@ -165,10 +172,15 @@ class LockDesk:
         """Stand in the server's line, for all who stand behind in this process."""
         wish = attempt.wish
         hold = None
+        if gate is not None:
+            gate.leader = attempt
         try:
             while hold is None:
                 self._check_open(wish)
-                bid = bid or await self._ask(attempt)
+                attempt.heed_doom()
+                attempt.bid = bid = bid or await self._ask(attempt)
+                if bid.is_open:
+                    self._watch.begins(attempt)
                 hold = await self._bids.outcome(bid, wish)
                 bid = None
         except BaseException:

@@ -22,6 +22,7 @@ class Tally:
     reentered: int = 0
     contended: int = 0
     passed: int = 0
+    deadlocks: int = 0
     denied: int = 0
     lost: int = 0
     waiting: int = 0
@@ -170,6 +171,7 @@ class Holdings:
             reentered_total=tally.reentered,
             contended_total=tally.contended,
             passed_total=tally.passed,
+            deadlocks_total=tally.deadlocks,
             denied_total=tally.denied,
             lost_total=tally.lost,
             wait_s_total=tally.wait_s,

@@ -177,6 +177,11 @@ class LockBlock:
         self._cancelling = 0
         self._interrupted = False
 
+    @property
+    def task(self) -> asyncio.Task[object] | None:
+        """Whose block it is: who entered it."""
+        return self._task
+
     async def __aenter__(self) -> Grant:
         if self._grant is not None:
             raise RuntimeError("a lock block is used once: call acquire_lock again")

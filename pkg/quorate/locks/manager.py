@@ -39,8 +39,9 @@ from .model import (
     OnLoss,
 )
 from .redis import RedisLocks
+from .redis_waits import RedisWaits
 from .returning import Claim, Returns
-from .store import LockStore
+from .store import LockStore, WaitStore
 from .template import NameTemplate, check_function
 from .waiting import Bids
 from .wish import checked_wish
@@ -63,8 +64,10 @@ class LockManager:
         config: LockConfig | None = None,
         emit: Emit = silent,
         chance: Chance | None = None,
+        waits: WaitStore | None = None,
     ) -> None:
         self.config = config or LockConfig()
+        self._waits = waits
         self._store = store
         self._session = session
         self._emit = emit
@@ -86,8 +89,8 @@ class LockManager:
         chance: Chance | None = None,
     ) -> LockManager:
         """Locks on the server behind `wire`, claimed by `session`."""
-        store = RedisLocks(wire, session)
-        return cls(store, session, config=config, emit=emit, chance=chance)
+        store, waits = RedisLocks(wire, session), RedisWaits(wire, session)
+        return cls(store, session, config=config, emit=emit, chance=chance, waits=waits)
 
     async def start(self) -> None:
         parts = Parts(
@@ -97,6 +100,7 @@ class LockManager:
             self._tasks,
             self._emit,
             self._chance,
+            self._waits,
         )
         self._returns = Returns(self._store, self._tasks, self._emit)
         self._bids = Bids(parts, self._returns)
@@ -160,7 +164,8 @@ class LockManager:
         task, unless `owner` names somebody that several tasks act for.
 
         Raises `InvalidName` and `InvalidInput` at once; when entered also
-        `DeadlockError` (the owner holds it already), `StoreUnavailable`.
+        `DeadlockError` (the owner holds it already, or waits in a circle and was
+        chosen to give way), `StoreUnavailable`.
         """
         wish = checked_wish(
             self.config, name, lock_type, wait_s=wait_s, timeout_s=timeout_s,

@@ -7,14 +7,18 @@ session that it names, or until its own hard end.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from .answers import Answer, Ask, Notice, Was
+from .deadlock import Note, Picture
 from .model import Explanation, LockLine
 
 Hear = Callable[[Notice], None]
 """Called in the event loop with what has changed."""
+
+Doubted = Callable[[str, int], None]
+"""Called with who doubts what this process has noted, and the number of the doubt."""
 
 
 class LockStore(Protocol):
@@ -50,4 +54,27 @@ class LockStore(Protocol):
 
     async def survey(self, most: int) -> list[LockLine]:
         """The locks that are held or awaited, up to `most` claims of them."""
+        ...
+
+
+class WaitStore(Protocol):
+    """Where processes compare what their owners wait for. Optional: see `deadlock`."""
+
+    async def listen(self, doubted: Doubted) -> Callable[[], None]:
+        """Tell `doubted` when this process is to note anew what it waits for."""
+        ...
+
+    async def compare(self, mine: Sequence[Note], heard: Mapping[str, int]) -> Picture:
+        """Note what this process waits for, and read what all wait for.
+
+        `heard`: the latest doubt of each process that is answered by this.
+        """
+        ...
+
+    async def doubt(self, sessions: Iterable[str], number: int) -> None:
+        """Ask these processes to note anew, under the number of this process."""
+        ...
+
+    async def give_way(self, name: str, ident: str) -> bool:
+        """Leave the line unless the lock is granted by now; True if it was left."""
         ...

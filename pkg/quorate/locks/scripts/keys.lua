@@ -9,6 +9,7 @@
 --   T:l:i:<session>  SET   the claims of a session, held or awaited: "<id>\n<name>"
 --   T:l:s            SET   sessions that may have claims
 --   T:l:g            ZSET  ids that were given up before they arrived → when
+--   T:l:n            HASH  <session> → its notes of who waits and holds (see notes.py)
 --   T:l:to:<session>       the channel of a session
 --
 -- A holder is token, hard end or 0, since, session, owner, label; a waiter is name,

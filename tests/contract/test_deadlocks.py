@@ -1,0 +1,292 @@
+"""Owners that wait for each other: found, broken once, and never seen where none is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+import pytest
+
+from quorate.backend import Backend
+from quorate.core.errors import DeadlockError, LockNotGranted
+from quorate.lease.lease import LeaseTerms
+from quorate.locks.events import DeadlockBroken
+from quorate.locks.manager import LockManager
+from quorate.locks.model import LockConfig, LockType
+from quorate.testing.heard import Heard
+
+TERMS = LeaseTerms(ttl_s=6.0, renew_every_s=1.0, retry_every_s=0.2, max_stall_s=5.0)
+SOON = LockConfig(passing_s=0.0, deadlock_timeout_s=0.15)
+FOUND_WITHIN_S = 5.0
+
+
+class Process:
+    """A backend with a session of its own, and its locks."""
+
+    def __init__(self, backend: Backend, locks: LockManager, heard: Heard) -> None:
+        self.backend = backend
+        self.locks = locks
+        self.heard = heard
+
+    @property
+    def requests(self) -> int:
+        return self.backend.wire.calls.stats().requests
+
+
+class Nested:
+    """A task that takes locks one inside the other, and then leaves them all."""
+
+    def __init__(self, locks: LockManager) -> None:
+        self._locks = locks
+        self._orders: asyncio.Queue[tuple[str, dict]] = asyncio.Queue()
+        self._inside = asyncio.Semaphore(0)
+        self.task = asyncio.ensure_future(self._next())
+
+    async def _next(self) -> None:
+        name, terms = await self._orders.get()
+        if name:
+            async with self._locks.acquire_lock(name, **terms):
+                self._inside.release()
+                await self._next()
+
+    def asks(self, name: str, **terms) -> None:
+        self._orders.put_nowait((name, terms))
+
+    async def takes(self, name: str, **terms) -> None:
+        self.asks(name, **terms)
+        async with asyncio.timeout(FOUND_WITHIN_S):
+            await self._inside.acquire()
+
+    def leaves(self) -> None:
+        self._orders.put_nowait(("", {}))
+
+    async def ends(self) -> BaseException | None:
+        """The error that it ended with, if any."""
+        self.leaves()
+        await asyncio.wait({self.task}, timeout=FOUND_WITHIN_S)
+        assert self.task.done(), "still waiting"
+        return self.task.exception()
+
+
+NewProcess = Callable[..., Awaitable[Process]]
+
+
+@pytest.fixture
+async def process(redis_url: str, namespace: str) -> AsyncIterator[NewProcess]:
+    open_: list[Process] = []
+
+    async def new(config: LockConfig = SOON) -> Process:
+        heard = Heard()
+        backend = Backend(redis_url, namespace=namespace, terms=TERMS, emit=heard.emit)
+        await backend.start()
+        locks = LockManager.over(
+            backend.wire, backend.session, config, heard.emit, backend.chance
+        )
+        backend.sweeper.add(locks.sweeper_room())
+        await locks.start()
+        open_.append(Process(backend, locks, heard))
+        return open_[-1]
+
+    yield new
+    for one in open_:
+        await one.locks.stop()
+        await one.backend.stop()
+
+
+async def waiters(process: Process, name: str, count: int) -> None:
+    """Wait until so many stand in the server's line."""
+    async with asyncio.timeout(FOUND_WITHIN_S):
+        while len((await process.locks.explain(name)).waiters) != count:
+            await asyncio.sleep(0.002)
+
+
+async def outcomes(owners: Sequence[Nested]) -> list[BaseException | None]:
+    for owner in owners:
+        owner.leaves()
+    return [await owner.ends() for owner in owners]
+
+
+def victims(errors: Sequence[BaseException | None]) -> int:
+    assert all(error is None or isinstance(error, DeadlockError) for error in errors)
+    return sum(error is not None for error in errors)
+
+
+@pytest.mark.parametrize("length", [2, 3, 5])
+async def test_processes_that_wait_in_a_circle_lose_exactly_one(process, length: int):
+    processes = [await process() for _ in range(length)]
+    owners = [Nested(each.locks) for each in processes]
+    for number, owner in enumerate(owners):
+        await owner.takes(f"lock-{number}", label=f"step {number}")
+
+    for number, owner in enumerate(owners):
+        owner.asks(f"lock-{(number + 1) % length}", label=f"next {number}")
+    errors = await outcomes(owners)
+
+    assert victims(errors) == 1
+    (error,) = [each for each in errors if each is not None]
+    assert all(f"lock-{number}" in str(error) for number in range(length))
+    assert all(f"next {number}" in str(error) for number in range(length))
+    assert sum(p.locks.stats().deadlocks_total for p in processes) == 1
+    assert sum(len(p.heard.all(DeadlockBroken)) for p in processes) == 1
+
+
+async def test_the_last_to_wait_gives_way(process):
+    ann, bob = await process(), await process()
+    first, second = Nested(ann.locks), Nested(bob.locks)
+    await first.takes("a")
+    await second.takes("b")
+    first.asks("b")
+    await waiters(ann, "b", 1)
+    await asyncio.sleep(0.01)
+
+    second.asks("a")
+
+    assert isinstance(await second.ends(), DeadlockError)
+    assert await first.ends() is None
+
+
+async def test_a_circle_inside_one_process_is_refused_at_once(process):
+    ann = await process(LockConfig(deadlock_timeout_s=60.0))
+    first, second = Nested(ann.locks), Nested(ann.locks)
+    await first.takes("a")
+    await second.takes("b")
+    first.asks("b")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    before = ann.requests
+
+    second.asks("a", label="too far")
+    await asyncio.wait({second.task}, timeout=1)
+
+    assert isinstance(second.task.exception(), DeadlockError)
+    assert "too far" in str(second.task.exception())
+    assert ann.requests - before <= 1  # its own lock goes back
+    assert await first.ends() is None
+
+
+async def test_a_circle_through_tasks_that_stand_behind_others_is_found(process):
+    ann, bob = await process(), await process()
+    holder, behind, third = Nested(ann.locks), Nested(ann.locks), Nested(ann.locks)
+    other = Nested(bob.locks)
+    await holder.takes("a")
+    await behind.takes("b")
+    await other.takes("c")
+    third.asks("a")
+    await waiters(ann, "a", 1)
+    behind.asks("a")
+    other.asks("b")
+
+    holder.asks("c")
+
+    assert victims(await outcomes([holder, other, behind, third])) == 1
+
+
+async def test_a_circle_through_a_place_in_a_line_is_found(process):
+    ann, bob, cid = [await process() for _ in range(3)]
+    reader, writer, late = Nested(ann.locks), Nested(bob.locks), Nested(cid.locks)
+    await reader.takes("n", lock_type=LockType.SHARED)
+    await late.takes("m")
+    writer.asks("n")
+    await waiters(ann, "n", 1)
+    late.asks("n", lock_type=LockType.SHARED)  # behind the writer, so that it may enter
+    await waiters(ann, "n", 2)
+
+    reader.asks("m")
+
+    assert victims(await outcomes([reader, writer, late])) == 1
+
+
+async def test_a_victim_that_stands_behind_its_own_leaves_the_others_in_line(process):
+    ann, bob = await process(), await process()
+    holder, victim = Nested(ann.locks), Nested(ann.locks)
+    other = Nested(bob.locks)
+    await holder.takes("a")
+    await victim.takes("b")
+    await other.takes("c")
+    holder.asks("c")
+    other.asks("b")
+    await waiters(bob, "b", 1)
+    await asyncio.sleep(0.01)
+
+    victim.asks("a")
+
+    assert isinstance(await victim.ends(), DeadlockError)
+    assert await other.ends() is None
+    assert await holder.ends() is None
+
+
+async def test_a_long_wait_that_is_no_circle_is_left_alone(process):
+    ann, bob, cid = [await process() for _ in range(3)]
+    first, second, third = Nested(ann.locks), Nested(bob.locks), Nested(cid.locks)
+    await first.takes("a")
+    await second.takes("b")
+    await third.takes("c")
+    second.asks("a")
+    third.asks("b")
+
+    await waiters(ann, "a", 1)
+    await asyncio.sleep(SOON.deadlock_timeout_s * 4)
+    first.leaves()
+
+    assert await outcomes([first, second, third]) == [None, None, None]
+
+
+async def test_who_waits_with_nothing_in_hand_asks_the_server_nothing_more(process):
+    ann, bob = await process(), await process()
+    holder = Nested(ann.locks)
+    await holder.takes("a")
+    waiting = [Nested(bob.locks) for _ in range(20)]
+    for each in waiting:
+        each.asks("a")
+    await waiters(ann, "a", 1)
+    before = bob.requests
+
+    await asyncio.sleep(SOON.deadlock_timeout_s * 3)
+
+    assert bob.requests == before
+    await outcomes([holder, *waiting])
+
+
+async def test_a_long_wait_with_a_lock_in_hand_is_looked_at_once(process):
+    ann, bob = await process(), await process()
+    await ann.locks._waits.compare([], {})  # the server knows the script from here on
+    holder, waiting = Nested(ann.locks), Nested(bob.locks)
+    await holder.takes("a")
+    await waiting.takes("b")
+    waiting.asks("a")
+    await waiters(ann, "a", 1)
+    before = bob.requests
+
+    await asyncio.sleep(SOON.deadlock_timeout_s * 6)
+
+    assert bob.requests - before == 1
+    await outcomes([holder, waiting])
+
+
+async def test_a_circle_that_a_limited_wait_ends_by_itself_needs_no_victim(process):
+    patient = LockConfig(passing_s=0.0, deadlock_timeout_s=30.0)
+    ann, bob = await process(patient), await process(patient)
+    first, second = Nested(ann.locks), Nested(bob.locks)
+    await first.takes("a")
+    await second.takes("b")
+    first.asks("b")
+
+    second.asks("a", wait_s=0.1)
+
+    assert isinstance(await second.ends(), LockNotGranted)
+    assert await first.ends() is None
+
+
+async def test_nothing_is_noted_any_more_when_the_waits_are_over(process):
+    ann, bob = await process(), await process()
+    first, second = Nested(ann.locks), Nested(bob.locks)
+    await first.takes("a")
+    await second.takes("b")
+    first.asks("b")
+    second.asks("a")
+    await outcomes([second, first])
+
+    tag = ann.backend.wire.keys.tag
+    async with asyncio.timeout(FOUND_WITHIN_S):
+        while await ann.backend.wire.calls.command("EXISTS", f"{tag}:l:n"):
+            await asyncio.sleep(0.01)
