@@ -82,19 +82,24 @@ class DeadlockWatch:
     async def tick(self) -> float:
         if self._store is None:
             return IDLE_S
-        now = self._parts.now()
-        due = [wait for wait in self._waits if wait.look_at <= now]
-        is_over = self._is_noted and not self._waits
-        if due or is_over or self._is_doubted or self._waits.have_moved():
-            for wait in due:
-                # Once is enough: of a circle, the last to look sees all of it.
-                wait.look_at = float("inf")
+        if self._is_due():
             try:
                 await self._look(self._store)
             except StoreError:
                 self._look_again()
         self._is_awake = bool(self._waits) or self._is_noted
         return self._rest_s() if self._is_awake else IDLE_S
+
+    def _is_due(self) -> bool:
+        """Is there something to look for, or to take back?"""
+        now, is_due = self._parts.now(), self._waits.have_moved()
+        for wait in self._waits:
+            if wait.look_at <= now:
+                # Once is enough: of a circle, the last to look sees all of it.
+                wait.look_at, is_due = float("inf"), True
+        if self._is_doubted or (self._is_noted and not self._waits):
+            return True
+        return is_due and (self._is_noted or bool(self._waits.notes()))
 
     def _rest_s(self) -> float:
         """Until the next look, or to see whether a noted wait is over or elsewhere."""
