@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from quorate.core.errors import DeadlockError, LockNotGranted
 
 from .bid import Attempt, Parts
-from .events import LockDenied, LockLost
-from .lock import Hold, lost_error
+from .events import LockDenied, LockLost, LockOrderInverted
+from .lock import Hold, lost_error, owner_id
 from .model import HolderFacts, LockStats, LockType
+from .order import LockOrder
 
 
 @dataclass(slots=True)
@@ -40,6 +41,7 @@ class Holdings:
         self._inside = 0
         self._all_out = asyncio.Event()
         self._all_out.set()
+        self._order = LockOrder() if parts.config.warn_of_order else None
         self.tally = Tally()
 
     def find(self, ident: str) -> Hold | None:
@@ -60,6 +62,8 @@ class Holdings:
     def enter(self, hold: Hold, attempt: Attempt) -> None:
         """The owner is inside from now on."""
         now = self._parts.now()
+        if self._order is not None and not attempt.wish.is_try:
+            self._see_order(self._order, attempt)
         hold.owner = attempt.owner
         hold.entries = 1
         hold.since = now
@@ -104,6 +108,21 @@ class Holdings:
         if not self._inside:
             self._all_out.set()
         return True
+
+    def _see_order(self, order: LockOrder, attempt: Attempt) -> None:
+        """Tell if what the task holds already was once taken inside of this."""
+        held = {
+            hold.wish.name
+            for hold in self._holds.values()
+            if any(block.task is attempt.task for block in hold.blocks)
+        }
+        by = attempt.wish.label or owner_id(attempt.owner)
+        for each in order.taken(attempt.wish.name, sorted(held), by):
+            self._parts.emit(
+                LockOrderInverted(
+                    first=each.first, second=each.second, by=by, before=each.before
+                )
+            )
 
     def remove(self, hold: Hold) -> None:
         """This process has it no more."""
