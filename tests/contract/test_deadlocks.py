@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 import pytest
 
 from quorate.backend import Backend
-from quorate.core.errors import DeadlockError, LockNotGranted
+from quorate.core.errors import DeadlockError, LockLostError, LockNotGranted
 from quorate.lease.lease import LeaseTerms
 from quorate.locks.events import DeadlockBroken
 from quorate.locks.manager import LockManager
@@ -290,3 +290,72 @@ async def test_nothing_is_noted_any_more_when_the_waits_are_over(process):
     async with asyncio.timeout(FOUND_WITHIN_S):
         while await ann.backend.wire.calls.command("EXISTS", f"{tag}:l:n"):
             await asyncio.sleep(0.01)
+
+
+async def test_a_lock_that_is_taken_away_goes_to_the_next_in_line(process):
+    ann, bob = await process(), await process()
+    holder, following = Nested(ann.locks), Nested(bob.locks)
+    await holder.takes("a")
+    following.asks("a")
+    await waiters(ann, "a", 1)
+    (held,) = (await bob.locks.explain("a")).holders
+
+    assert not await bob.locks.release("a", held.token - 1)
+    assert await bob.locks.release("a", held.token)
+
+    assert isinstance(await holder.ends(), LockLostError)
+    assert await following.ends() is None
+
+
+async def test_readers_that_share_a_token_lose_the_lock_together(process):
+    ann, bob = await process(), await process()
+    readers = [Nested(ann.locks), Nested(bob.locks)]
+    for reader in readers:
+        await reader.takes("a", lock_type=LockType.SHARED)
+    token = (await ann.locks.explain("a")).holders[0].token
+
+    assert await ann.locks.release("a", token)
+
+    errors = [await reader.ends() for reader in readers]
+    assert all(isinstance(error, LockLostError) for error in errors)
+
+
+async def test_the_chain_behind_a_wait_leads_to_who_holds_everything_up(process):
+    ann, bob, cid = [await process() for _ in range(3)]
+    first, second, third = Nested(ann.locks), Nested(bob.locks), Nested(cid.locks)
+    await first.takes("a", owner="ann", label="the report")
+    await second.takes("b", owner="bob")
+    second.asks("a", owner="bob")
+    third.asks("b", owner="cid")
+    await waiters(ann, "a", 1)
+    await waiters(ann, "b", 1)
+
+    why = await ann.locks.why("cid")
+
+    assert [(s.depth, s.waiter.owner, s.waiter.name) for s in why.steps] == [
+        (0, "cid", "b"),
+        (1, "bob", "a"),
+    ]
+    assert not why.is_circle
+    assert "the report" in str(why)
+    await outcomes([first, second, third])
+    assert "waits for nothing" in str(await ann.locks.why("cid"))
+
+
+async def test_a_circle_is_shown_as_one_while_it_lasts(process):
+    patient = LockConfig(passing_s=0.0, deadlock_timeout_s=60.0)
+    ann, bob = await process(patient), await process(patient)
+    first, second = Nested(ann.locks), Nested(bob.locks)
+    await first.takes("a", owner="ann")
+    await second.takes("b", owner="bob")
+    first.asks("b", owner="ann", wait_s=2.0)
+    second.asks("a", owner="bob")
+    await waiters(ann, "a", 1)
+    await waiters(ann, "b", 1)
+
+    why = await bob.locks.why("ann")
+
+    assert why.is_circle
+    assert "in a circle" in str(why)
+    assert isinstance(await first.ends(), LockNotGranted)
+    await second.ends()

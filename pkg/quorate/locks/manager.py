@@ -11,6 +11,7 @@ could give it to somebody else. A process that stood still is fenced by its toke
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import functools
 import inspect
@@ -18,6 +19,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
 from quorate.core.clock import Chance, fresh_chance
+from quorate.core.errors import MissingCapability
 from quorate.core.events import Emit, silent
 from quorate.core.lifecycle import Member, Tasks
 from quorate.core.names import check_name
@@ -44,6 +46,7 @@ from .returning import Claim, Returns
 from .store import LockStore, WaitStore
 from .template import NameTemplate, check_function
 from .waiting import Bids
+from .why import Why, chain
 from .wish import checked_wish
 
 P = ParamSpec("P")
@@ -220,6 +223,30 @@ class LockManager:
     async def ls(self, most: int = MOST_LISTED) -> list[LockLine]:
         """All locks that are held or awaited, by anybody. One request a tag."""
         return await self._store.survey(most)
+
+    async def why(self, owner: str) -> Why:
+        """What an owner waits for, who holds that, what that one waits for, and so on.
+
+        `owner` is an owner's id, label or session, as `explain` shows them. One request
+        and one more for each lock that is awaited.
+        """
+        lines = await self._store.survey(MOST_LISTED)
+        awaited = [self._store.explain(line.name) for line in lines if line.waiting]
+        return chain(owner, await asyncio.gather(*awaited))
+
+    async def release(self, name: str, token: int) -> bool:
+        """Take a lock away from whoever holds it with this token, in any process.
+
+        For an operator: the holder's block is stopped and gets `LockLostError`. Readers
+        of one phase share a token, and all of them lose it. False if nobody holds the
+        lock with that token. Raises `MissingCapability` where the backend cannot.
+        """
+        check_name(name, "lock")
+        if self._waits is None:
+            raise MissingCapability(
+                "This backend cannot take a lock away by its token."
+            )
+        return await self._waits.end_hold(name, token) > 0
 
     def holders(self) -> list[HolderFacts]:
         """What this process holds now, from memory."""

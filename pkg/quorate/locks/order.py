@@ -15,7 +15,7 @@ MOST_NAMES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Inversion:
-    """`second` was taken inside `first`, and the other way round before, by `before`."""
+    """`second` was taken inside `first`; `before` took them the other way round."""
 
     first: str
     second: str

@@ -22,6 +22,7 @@ from .store import Doubted
 
 _WAITS = load("quorate.locks", "waits")
 _GIVE_WAY = load("quorate.locks", "give_way")
+_END_HOLD = load("quorate.locks", "end_hold")
 
 CLAIMS_READ = 1000
 
@@ -72,6 +73,13 @@ class RedisWaits:
         return bool(
             await self._wire.calls.call(_GIVE_WAY, keys, [key_name(name), ident])
         )
+
+    async def end_hold(self, name: str, token: int) -> int:
+        """One request."""
+        keys = [sessions_key(self._wire.keys.lock_tag(name))]
+        args: tuple[str, int] = (key_name(name), token)
+        ended, _ = await self._wire.calls.call(_END_HOLD, keys, args)
+        return int(ended)
 
     async def _compare_in(
         self, tag: str, mine: Sequence[Note], heard: Mapping[str, int]

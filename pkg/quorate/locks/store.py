@@ -58,7 +58,10 @@ class LockStore(Protocol):
 
 
 class WaitStore(Protocol):
-    """Where processes compare what their owners wait for. Optional: see `deadlock`."""
+    """Where processes compare what their owners wait for, and break what does not end.
+
+    Optional: without it only circles inside one process are found. See `deadlock`.
+    """
 
     async def listen(self, doubted: Doubted) -> Callable[[], None]:
         """Tell `doubted` when this process is to note anew what it waits for."""
@@ -77,4 +80,8 @@ class WaitStore(Protocol):
 
     async def give_way(self, name: str, ident: str) -> bool:
         """Leave the line unless the lock is granted by now; True if it was left."""
+        ...
+
+    async def end_hold(self, name: str, token: int) -> int:
+        """Take the lock from who holds it with this token. How many held it so."""
         ...
