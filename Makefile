@@ -5,14 +5,14 @@ PY := .venv/bin/python
 export GOAL := $(firstword $(MAKECMDGOALS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint servers clean set-up
+.PHONY: help demo test faults bench bench-locks lint servers clean set-up
 
 help: ## show this list
 	@echo "Quorate: an asyncio toolkit by which processes agree."
 	@echo
 	@if [ -t 1 ] && [ -z "$$NO_COLOR" ]; then name='\033[1;36m' plain='\033[0m'; fi; \
 	sed -nE 's/^([a-z-]+):.*## (.*)$$/\1\t\2/p' Makefile | while IFS=$$'\t' read -r target text; do \
-		printf "  $${name}make %-9s$${plain} %s\n" "$$target" "$$text"; \
+		printf "  $${name}make %-11s$${plain} %s\n" "$$target" "$$text"; \
 	done
 	@echo
 	@echo "  make demo REQUESTS=my.jsonl    works through your own requests; - reads standard input"
@@ -25,11 +25,16 @@ demo: set-up ## see it all at work: services, workers, and one of them killed
 test: set-up ## prove it: style, types, architecture, and every ring of tests
 	@$(PY) scripts/run_tests.py $(ARGS)
 
-bench: set-up ## measure it: run tests/bench and print the figures
+faults: set-up ## harm it: kill, stop, stall and starve locks, and judge what they did
+	@$(PY) -m tests.faults $(ARGS)
+
+bench: set-up ## measure it all: every tests/bench/bench_*.py, one after the other
 	@for bench in tests/bench/bench_*.py; do \
-		[ -e "$$bench" ] || { echo "tests/bench has no bench_*.py yet"; exit 0; }; \
-		$(PY) "$$bench" $(ARGS) || exit; \
+		$(PY) -m "tests.bench.$$(basename "$$bench" .py)" $(ARGS) || exit; \
 	done
+
+bench-locks: set-up ## locks beside their peers, written to docs/benchmarks
+	@$(PY) -m tests.bench.bench_locks $(ARGS)
 
 lint: set-up ## run the quick checks alone: ruff, its format, strict types
 	@$(PY) scripts/run_tests.py lint format types $(ARGS)
@@ -38,7 +43,7 @@ servers: set-up ## find or install the real servers that the tests use
 	@$(PY) scripts/servers.py
 
 clean: ## remove what the other targets made, .venv too
-	rm -rf .venv .set-up .servers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .set-up .servers .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf build dist .coverage .coverage.* coverage.xml pkg/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -79,6 +79,11 @@ RINGS = (
         folder="tests/unit",
     ),
     Ring("contract", folder="tests/contract"),
+    Ring(
+        "fleets",
+        ("-m", "fleet", "tests/integration/fleets"),
+        folder="tests/contract",
+    ),
     Ring("integration", folder="tests/integration"),
     Ring("examples", folder="tests/examples"),
 )

@@ -87,6 +87,15 @@ class Server:
         return f"<{self.kind} on port {self.port}, pid {self.pid}>"
 
     @property
+    def password(self) -> str:
+        return self._settings.password
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """The lines of its configuration that were asked for."""
+        return self._settings.options
+
+    @property
     def url(self) -> str:
         password = self._settings.password
         return f"redis://{f':{password}@' if password else ''}127.0.0.1:{self.port}/0"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from quorate.core.clock import Chance, Clock, SystemClock, fresh_chance
+from quorate.core.errors import InvalidUrl, MissingCapability
 from quorate.core.events import Emit, silent
 from quorate.core.ids import new_session_id
 from quorate.core.lifecycle import Household, Tasks, to_the_end
@@ -16,9 +17,11 @@ from quorate.lease.keeper import Keeper
 from quorate.lease.lease import LeaseTerms
 from quorate.lease.session import Session
 from quorate.lease.sweeper import Room, Sweeper
+from quorate.wire.consul import ConsulWire
+from quorate.wire.consul_place import read_consul_url
+from quorate.wire.fleet_urls import check_url
 from quorate.wire.redis import Wire, WireLimits
-from quorate.wire.sessions import RedisSessions
-from quorate.wire.urls import check_redis_url, scheme_of
+from quorate.wire.urls import scheme_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,14 @@ class Backends:
     def check(self) -> None:
         """Raise `InvalidUrl` for a URL that cannot be used. Opens nothing."""
         for url in self.urls():
-            if scheme_of(url) in ("redis", "rediss"):
-                check_redis_url(url)
+            read_consul_url(url) if scheme_of(url) == "consul" else check_url(url)
+        for name in ("registry", "queue", "config"):
+            if scheme_of(getattr(self, name)) == "consul":
+                raise InvalidUrl(
+                    f"{name} cannot stand on consul://.",
+                    "Of this version's capabilities only locks can.",
+                    'Write connect("redis://…", locks="consul://…").',
+                )
 
 
 class Backend:
@@ -63,7 +72,8 @@ class Backend:
         self.clock: Clock = SystemClock()
         self.chance: Chance = fresh_chance()
         self.terms = terms or LeaseTerms()
-        self.wire = Wire(
+        kind = ConsulWire if scheme_of(url) == "consul" else Wire
+        self.server: Wire | ConsulWire = kind(
             url, namespace=namespace, limits=limits, emit=emit, clock=self.clock
         )
         self._ident = new_session_id()
@@ -72,6 +82,17 @@ class Backend:
         self._session: Session | None = None
         self._sweeper: Sweeper | None = None
         self._rooms: list[Room] = []
+
+    @property
+    def wire(self) -> Wire:
+        """The wire to a Redis. `server` is the wire to whatever server this is."""
+        if isinstance(self.server, ConsulWire):
+            raise MissingCapability(
+                "consul:// cannot do this yet.",
+                "Of this version's capabilities only locks can stand on it.",
+                "Use redis:// or embedded:// for the others.",
+            )
+        return self.server
 
     @property
     def session(self) -> Session:
@@ -91,8 +112,8 @@ class Backend:
         """Connect and begin to keep the session. A backend is opened once."""
         if self._session is not None:
             raise RuntimeError("the backend was open already: make a new one")
-        await self._household.start(self.wire)
-        sessions = RedisSessions(self.wire.calls)
+        await self._household.start(self.server)
+        sessions = self.server.sessions()
         self._session = Session(
             self._ident, sessions, self.terms, self.emit, self.clock
         )
@@ -105,18 +126,26 @@ class Backend:
         )
         keeper = Keeper(
             self._session,
-            lambda: self.wire.new_sessions(self.terms.renew_every_s / 2),
+            lambda: self.server.new_sessions(self.terms.renew_every_s / 2),
             emit=self.emit,
             clock=self.clock,
             chance=self.chance,
         )
         keeper.on_late(self._sweeper.look_in)
+        if isinstance(self.server, ConsulWire):
+            self.server.on_session_gone(self._session_gone)
         try:
             await self._household.start(keeper)
         except BaseException:
             await self._household.stop()
             raise
         self._sweeper.wake = self._tasks.employ(self._sweeper).wake
+
+    def _session_gone(self, name: str) -> None:
+        """The server tells before the next renewal that a session is over."""
+        for member in self.session.memberships():
+            if member.name == name:
+                self.session.lost(member, "the server had ended it")
 
     async def stop(self) -> None:
         """End the session, then the connections. Twice is harmless."""

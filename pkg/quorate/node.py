@@ -132,7 +132,7 @@ class Node:
 
         For `embedded://` without a folder it names the folder that was made.
         """
-        return self._open[self.backends.locks].wire.address.shared
+        return self._open[self.backends.locks].server.address.shared
 
     async def start(self) -> None:
         """Connect and begin; `async with` does it. Raises what keeps it from that."""
@@ -172,7 +172,7 @@ class Node:
         queue = self._open[self.backends.queue]
         config = self._open[self.backends.config]
         self._locks = LockManager.over(
-            locks.wire, locks.session, locks_of(settings), emit, locks.chance
+            locks.server, locks.session, locks_of(settings), emit, locks.chance
         )
         locks.sweeper.add(self._locks.sweeper_room())
         self._registry = ServiceRegistry(registry, registry_config(settings), emit)
@@ -197,7 +197,7 @@ class Node:
                 "queue": self._queue.counts,
                 "config": self._config.stats,
                 "health": self._health.stats,
-                "wire": locks.wire.calls.stats,
+                "wire": locks.server.calls.stats,
             },
             logs=log_settings(settings),
             port=settings.metrics.port if settings.metrics.enabled else None,
@@ -210,7 +210,8 @@ class Node:
         urls = asdict(self.backends)
         return {
             "urls": {
-                name: self._open[url].wire.address.shared for name, url in urls.items()
+                name: self._open[url].server.address.shared
+                for name, url in urls.items()
             },
             "settings": tree_of(self.settings),
         }

@@ -64,6 +64,7 @@ PURE = (
     "lease/lease.py", "watch/versioned.py", "watch/patterns.py", "verdict/*.py",
     "resilience/backoff.py", "resilience/breaker.py", "resilience/budget.py",
     "cache/expiring.py", "cache/deadlines.py", "cache/policies.py", "wire/keys.py",
+    "wire/facts.py", "wire/refusals.py", "wire/limits.py", "wire/subscribing.py",
     "locks/deadlock.py", "registry/endpoint.py", "registry/balancing/*.py",
     "queue/decide.py", "queue/lanes.py", "config/yaml_core.py", "config/tree.py",
     "config/layers.py", "config/diff.py", "config/history.py", "config/schema.py",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import conduct, floors, sizes
+from . import conduct, floors, sizes, slots
 from .tree import House, Rule, Source
 
 
@@ -257,4 +257,52 @@ SIZES = (
     good(sizes.names, locks__manager="class LockManager: ...\nclass Implicit: ..."),
 )  # fmt: skip
 
-PLANTED = (*FLOORS, *PLACES, *PURE, *CONDUCT, *SIZES)
+KEYS_LUA = """local base = string.sub(KEYS[1], 1, -2) .. 'l:'
+local function holds(name) return base .. 'h:' .. name end
+local function queue(name, mode)
+  return mode == 'x' and holds(name) or base .. 'q:' .. name
+end
+"""
+
+SLOTS = (
+    bad(slots.slots, "'GET' of 'ARGV[1]'",
+        locks__scripts__take__lua="return redis.call('GET', ARGV[1])"),
+    bad(slots.slots, "'SET' of \"'fixed'\"",
+        locks__scripts__take__lua="redis.call('SET', 'fixed', 1)"),
+    bad(slots.slots, "'GET' of 'key'",
+        locks__scripts__take__lua="local key = 'x' .. KEYS[1]\nredis.call('GET', key)"),
+    bad(slots.slots, "'PUBLISH' of 'ARGV[2]'",
+        locks__scripts__take__lua="redis.call('PUBLISH', ARGV[2], KEYS[1])"),
+    bad(slots.slots, "'DEL' of 'key'", locks__scripts__take__lua=(
+        "local function drop(key) redis.call('DEL', key) end\n"
+        "drop(KEYS[1])\ndrop(ARGV[1])\n")),
+    bad(slots.slots, "'HGET' of 'queue(name, mode)'",
+        locks__scripts__keys__lua=KEYS_LUA.replace("base .. 'q:'", "ARGV[1]"),
+        locks__scripts__take__lua=(
+            "-- include keys\nredis.call('HGET', queue(name, mode), 'a')")),
+    bad(slots.slots, "'SPOP' of 'base .. bell'",
+        queue__scripts__ring__lua=(
+            "local function ring(base, bell) redis.call('SPOP', base .. bell) end"),
+        queue__scripts__take__lua="-- include ring\nring(ARGV[1], 'b')"),
+    good(slots.slots,
+        locks__scripts__keys__lua=KEYS_LUA,
+        locks__scripts__take__lua=(
+            "-- include keys\nlocal time = redis.call('TIME')\n"
+            "-- redis.call('GET', ARGV[1])\n"
+            "local key, line = holds(ARGV[1]), queue(ARGV[1], 'x')\n"
+            "redis.call('HSET', key, ARGV[2], 1)\nredis.call('ZADD', line, 1, '(,')\n"
+            "redis.call('PUBLISH', base .. 'to:' .. ARGV[3], 'x')\n"),
+        queue__scripts__ring__lua=(
+            "local function ring(base, bell) redis.call('SPOP', base .. bell) end"),
+        queue__scripts__wake__lua="-- include ring\nring(KEYS[2], 'b')"),
+    bad(slots.publishing, "PUBLISH that the loader",
+        locks__scripts__take__lua="redis.call(\"PUBLISH\", KEYS[1], 'x')"),
+    bad(slots.publishing, "PUBLISH that the loader",
+        locks__scripts__take__lua="local word = 'PUBLISH'"),
+    bad(slots.publishing, "PUBLISH that the loader",
+        locks__scripts__take__lua="redis.call('SPUBLISH', KEYS[1], 'x')"),
+    good(slots.publishing,
+        locks__scripts__take__lua="-- PUBLISH\nredis.call('PUBLISH', KEYS[1], 'x')"),
+)  # fmt: skip
+
+PLANTED = (*FLOORS, *PLACES, *PURE, *CONDUCT, *SIZES, *SLOTS)

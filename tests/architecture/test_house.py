@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from . import conduct, floors, sizes
+from . import conduct, floors, sizes, slots
 from .public_page import unkept_promises
 from .tree import House, Rule, house_at
 
 PACKAGE = Path(__file__).parents[2] / "pkg" / "quorate"
-RULES = (*floors.RULES, *conduct.RULES, *sizes.RULES)
+RULES = (*floors.RULES, *conduct.RULES, *sizes.RULES, *slots.RULES)
 
 
 @pytest.fixture(scope="module")

@@ -41,13 +41,13 @@ class Party:
         self.queues = RedisQueues(wire, config, self.events.append)
         self.place = self.queues.place(QUEUE)
         self.broker = self.place.broker
-        self.channel = f"{wire.keys.tag}:j:to:{name}"
+        self.channel = f"{self.tag}:j:to:{name}"
         self.numbers = [itertools.count(1), itertools.count(1)]
         self.last: Request | None = None
 
     @property
     def tag(self) -> str:
-        return self.wire.keys.tag
+        return self.wire.keys.queue_tag(QUEUE)
 
     async def join(self) -> str:
         return await self.session.join(self.tag)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.anywhere import cut_inbox, flush
+
 from quorate.core.events import Emit
 from quorate.registry.redis import RedisRegistry
 from quorate.wire.keys import sessions_key
@@ -32,12 +34,10 @@ class Place:
 
     def cut_inbox(self) -> None:
         """The subscription connection breaks."""
-        link = self.wire.inbox._link
-        assert link is not None
-        link.close()
+        cut_inbox(self.wire)
 
     async def flush(self) -> None:
-        await self.wire.calls.command("FLUSHALL")
+        await flush(self.wire)
 
     async def listed(self, service: str = "orders") -> list[str]:
         snapshot = await self.registry.snapshot(service)

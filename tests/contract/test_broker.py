@@ -49,7 +49,7 @@ def bob(wire: Wire) -> Party:
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(WITHIN_S):
-        while not await holds():  # noqa: ASYNC110 - the state of another process
+        while not await holds():
             await asyncio.sleep(0.005)
 
 

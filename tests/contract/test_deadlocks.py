@@ -286,7 +286,7 @@ async def test_nothing_is_noted_any_more_when_the_waits_are_over(process):
     second.asks("a")
     await outcomes([second, first])
 
-    tag = ann.backend.wire.keys.tag
+    tag = ann.backend.wire.keys.lock_tags[0]
     async with asyncio.timeout(FOUND_WITHIN_S):
         while await ann.backend.wire.calls.command("EXISTS", f"{tag}:l:n"):
             await asyncio.sleep(0.01)

@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from tests.anywhere import cut_inbox, inboxes, publish
 
 from quorate.backend import Backend
 from quorate.core.errors import LockLostError, LockNotGranted
@@ -15,6 +16,7 @@ from quorate.locks.events import LockLost
 from quorate.locks.manager import LockManager
 from quorate.locks.model import LockConfig, LockType
 from quorate.testing.heard import Heard
+from quorate.wire.consul import ConsulWire
 
 SHORT = LeaseTerms(ttl_s=1.5, renew_every_s=0.5, retry_every_s=0.1, max_stall_s=3.0)
 NO_PASSING = LockConfig(passing_s=0.0)
@@ -36,7 +38,12 @@ class Process:
     async def ends_on_the_server(self) -> None:
         """The session is over, and the process does not know it yet."""
         (member,) = self.backend.session.memberships()
-        await self.backend.session._store.end(member.tag, member.name)
+        server = self.backend.server
+        if isinstance(server, ConsulWire):
+            ident = server.roster.id_of(member.name)
+            assert await server.calls.done(f"/v1/session/destroy/{ident}")
+        else:
+            await server.sessions().end(member.tag, member.name)
 
 
 class Stay:
@@ -75,17 +82,17 @@ NewProcess = Callable[..., Awaitable[Process]]
 
 
 @pytest.fixture
-async def process(redis_url: str, namespace: str) -> AsyncIterator[NewProcess]:
+async def process(locks_url: str, namespace: str) -> AsyncIterator[NewProcess]:
     open_: list[tuple[Backend, LockManager]] = []
 
     async def new(
         terms: LeaseTerms = SHORT, config: LockConfig = NO_PASSING
     ) -> Process:
         heard = Heard()
-        backend = Backend(redis_url, namespace=namespace, terms=terms, emit=heard.emit)
+        backend = Backend(locks_url, namespace=namespace, terms=terms, emit=heard.emit)
         await backend.start()
         locks = LockManager.over(
-            backend.wire, backend.session, config, heard.emit, backend.chance
+            backend.server, backend.session, config, heard.emit, backend.chance
         )
         backend.sweeper.add(locks.sweeper_room())
         await locks.start()
@@ -235,24 +242,29 @@ async def test_a_process_that_goes_leaves_nothing_and_serves_the_next(ann, bob):
     await waiting.leaves()
 
 
+@pytest.mark.differs_on_consul(
+    "there are no messages: tests/integration/test_consul_locks.py breaks its watches"
+)
 async def test_a_grant_of_which_the_news_are_lost_is_found(ann, bob):
     """The subscription breaks, the grant is published to nobody, and it heals."""
     stay = await ann.stays("a")
     waiting = Stay(bob.locks, "a")
     await in_line(ann, "a", 1)
     wire = bob.backend.wire
-    handlers = wire.inbox._handlers.copy()
-    wire.inbox._handlers.clear()
+    deaf = {inbox: inbox._handlers.copy() for inbox in inboxes(wire)}
+    for inbox in deaf:
+        inbox._handlers.clear()
 
     await stay.leaves()
     passed = asyncio.Event()
-    await wire.inbox.subscribe("barrier", lambda _: passed.set())
-    await wire.calls.command("PUBLISH", "barrier", "all before this has come")
+    barrier = f"{wire.keys.lock_tag('a')}:barrier"
+    await wire.inbox.subscribe(barrier, lambda _: passed.set())
+    await publish(wire, barrier, "all before this has come")
     await asyncio.wait_for(passed.wait(), 5)
     assert waiting.token == 0
-    wire.inbox._handlers.update(handlers)
-    assert wire.inbox._link is not None
-    wire.inbox._link.close()
+    for inbox, handlers in deaf.items():
+        inbox._handlers.update(handlers)
+    cut_inbox(wire)
 
     await waiting.entered()
     await waiting.leaves()

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from tests.anywhere import flush, publish
 
 from quorate.core.errors import LockNotGranted, SessionLostError
 from quorate.core.events import silent
@@ -24,10 +25,11 @@ from quorate.locks.answers import (
     Notice,
     Queued,
 )
+from quorate.locks.consul import ConsulLocks
 from quorate.locks.model import LockType
 from quorate.locks.redis import RedisLocks
-from quorate.wire.redis import Wire, open_wire
-from quorate.wire.sessions import RedisSessions
+from quorate.wire.consul import ConsulWire
+from quorate.wire.redis import Wire
 
 BLOCK = 32
 
@@ -35,12 +37,12 @@ BLOCK = 32
 class Party:
     """One process as the store sees it: a session, and the news that it gets."""
 
-    def __init__(self, wire: Wire, name: str) -> None:
+    def __init__(self, wire: Wire | ConsulWire, name: str) -> None:
         self.wire = wire
-        self.sessions = RedisSessions(wire.calls)
         terms = LeaseTerms(ttl_s=30.0)
-        self.session = Session(name, self.sessions, terms, silent, wire.clock)
-        self.store = RedisLocks(wire, self.session)
+        self.session = Session(name, wire.sessions(), terms, silent, wire.clock)
+        on_consul = isinstance(wire, ConsulWire)
+        self.store = (ConsulLocks if on_consul else RedisLocks)(wire, self.session)
         self.store.listen(self._hear)
         self.news: asyncio.Queue[Notice] = asyncio.Queue()
         self._ids = itertools.count(1)
@@ -77,10 +79,14 @@ class Party:
 
     async def hears_nothing(self) -> None:
         """What was published before a confirmed call is here after the next."""
+        if isinstance(self.wire, ConsulWire):
+            await self.has_seen_a_change()
+            assert self.news.empty()
+            return
         barrier = asyncio.Event()
-        channel = f"barrier-{uuid.uuid4().hex}"
+        channel = f"{self.wire.keys.lock_tag('a')}:barrier-{uuid.uuid4().hex}"
         await self.wire.inbox.subscribe(channel, lambda _: barrier.set())
-        await self.wire.calls.command("PUBLISH", channel, "x")
+        await publish(self.wire, channel, "x")
         async with asyncio.timeout(5):
             await barrier.wait()
         assert self.news.empty()
@@ -88,19 +94,50 @@ class Party:
     async def dies(self) -> str:
         """The session ends on the server, and nobody tells this process."""
         (member,) = self.session.memberships()
-        await self.sessions.end(member.tag, member.name)
+        if isinstance(self.wire, ConsulWire):
+            ident = self.wire.roster.id_of(member.name)
+            assert await self.wire.calls.done(f"/v1/session/destroy/{ident}")
+        else:
+            await self.wire.sessions().end(member.tag, member.name)
         return member.name
+
+    async def has_seen_a_change(self) -> None:
+        """A change made now on Consul is seen by a query that blocks, as watches do."""
+        key = f"{self.wire.root}/barrier"
+        await self.wire.calls.put(f"/v1/kv/{key}", 1)
+        index, _ = await self.wire.watches.look(f"/v1/kv/{key}")
+        seen = asyncio.ensure_future(
+            self.wire.watches.look(f"/v1/kv/{key}", index, within_s=5)
+        )
+        await self.wire.calls.put(f"/v1/kv/{key}", 2)
+        assert (await seen)[1]
+
+
+def names_of_one_tag(wire: Wire, name: str, count: int) -> list[str]:
+    """`name` and others that a Cluster keeps in the same stripe; Consul has none."""
+    if not isinstance(wire, Wire):
+        return [name, *(f"lock {number}" for number in range(8, 7 + count))]
+    tag, found = wire.keys.lock_tag(name), [name]
+    for number in itertools.count(8):
+        if len(found) == count:
+            break
+        if wire.keys.lock_tag(f"lock {number}") == tag:
+            found.append(f"lock {number}")
+    return found
 
 
 NewParty = Callable[[str], Awaitable[Party]]
 
 
 @pytest.fixture
-async def party(redis_url: str, namespace: str) -> AsyncIterator[NewParty]:
-    wires: list[Wire] = []
+async def party(locks_url: str, namespace: str) -> AsyncIterator[NewParty]:
+    wires: list[Wire | ConsulWire] = []
 
     async def new(name: str) -> Party:
-        wires.append(wire := await open_wire(redis_url, namespace=namespace))
+        kind = ConsulWire if locks_url.startswith("consul:") else Wire
+        wire = kind(locks_url, namespace=namespace)
+        await wire.start()
+        wires.append(wire)
         return Party(wire, name)
 
     yield new
@@ -206,10 +243,11 @@ async def test_tokens_grow_from_grant_to_grant_and_blocks_do_not_overlap(ann, bo
             await party.leaves(ask)
 
 
+@pytest.mark.differs_on_consul("tokens are places in its log, which ends with its data")
 async def test_tokens_grow_even_when_the_server_loses_everything(ann, bob):
     _, before = await ann.takes()
 
-    await ann.wire.calls.command("FLUSHALL")
+    await flush(ann.wire)
 
     _, after = await bob.takes()
     assert after.token > before.token
@@ -350,8 +388,8 @@ async def test_when_the_holder_dies_the_first_in_line_comes_before_who_asks_anew
 
 
 async def test_cleaning_ends_the_claims_of_a_dead_session_and_serves_the_next(ann, bob):
-    for number in range(250):
-        await ann.takes(f"lock {number}")
+    for name in names_of_one_tag(ann.wire, "lock 7", 250):
+        await ann.takes(name)
     waits = await bob.stands("lock 7")
     (tag,) = {member.tag for member in ann.session.memberships()}
     dead = await ann.dies()
@@ -361,6 +399,15 @@ async def test_cleaning_ends_the_claims_of_a_dead_session_and_serves_the_next(an
     assert (await bob.hears()).id == waits.id
     (line,) = await bob.store.survey(1000)
     assert (line.name, line.waiting) == ("lock 7", 0)
+
+
+@pytest.mark.differs_on_consul("there is no index, as nothing is cleaned")
+async def test_cleaning_leaves_no_trace_of_the_session(ann, bob):
+    _, granted = await ann.takes()
+    tag, dead = granted.tag, await ann.dies()
+
+    await bob.store.clean(tag, dead)
+
     index = RedisLocks.index_key(tag)
     assert await bob.wire.calls.command("SISMEMBER", index, dead) == 0
     assert await bob.wire.calls.command("EXISTS", f"{tag}:l:i:{dead}") == 0
@@ -374,6 +421,9 @@ async def test_a_session_that_lives_is_never_cleaned(ann, bob):
     assert len((await bob.store.explain("a")).holders) == 1
 
 
+@pytest.mark.differs_on_consul(
+    "the watch of the session tells it, as nothing is cleaned"
+)
 async def test_the_owner_of_a_dead_session_is_told_when_it_is_cleaned(ann, bob):
     ask, granted = await ann.takes()
     await ann.dies()
@@ -406,6 +456,7 @@ async def test_asking_again_under_another_session_is_refused(ann, bob):
         )
 
 
+@pytest.mark.differs_on_consul("a hard end is kept by the holder's own process")
 async def test_a_hard_end_frees_the_lock_for_who_looks(ann, bob):
     await ann.takes(hard_s=0.1)
     ask, queued = await bob.asks()
@@ -421,6 +472,7 @@ async def test_a_hard_end_frees_the_lock_for_who_looks(ann, bob):
     assert isinstance(answer, Granted)
 
 
+@pytest.mark.differs_on_consul("a hard end is kept by the holder's own process")
 async def test_who_stands_behind_a_hard_end_is_told_when_to_look(ann, bob, cid):
     held, _ = await ann.takes()
     await bob.stands(hard_s=5.0)
@@ -459,6 +511,13 @@ async def test_readers_share_and_a_writer_waits_for_all_of_them(ann, bob, cid):
     notice = await cid.hears()
     assert notice.id == writer.id
     assert notice.token > max(one.last_token, two.last_token)
+
+
+@pytest.mark.differs_on_consul("each reader has a token of its own")
+async def test_readers_that_share_have_the_same_token(ann, bob):
+    _, one = await ann.takes(shared=True)
+    _, two = await bob.takes(shared=True)
+
     assert one.token == two.token
 
 
@@ -471,6 +530,7 @@ async def test_readers_stand_behind_a_waiting_writer(ann, bob, cid):
     assert isinstance(answer, Queued)
 
 
+@pytest.mark.differs_on_consul("turns are strictly in the order of arrival")
 async def test_after_a_writer_all_waiting_readers_have_their_turn(ann, bob, cid):
     held, _ = await ann.takes()
     writer = await bob.stands()
@@ -509,6 +569,7 @@ async def test_a_dead_reader_does_not_keep_a_writer_waiting(ann, bob, cid):
     assert (await cid.hears()).id == writer.id
 
 
+@pytest.mark.differs_on_consul("dead waiters are gone and no end is known")
 async def test_an_explanation_names_holders_and_waiters_in_order(ann, bob, cid):
     await ann.takes(owner="task-1", label="first")
     await bob.stands(label="second")
@@ -529,6 +590,7 @@ async def test_an_explanation_names_holders_and_waiters_in_order(ann, bob, cid):
     ]
 
 
+@pytest.mark.differs_on_consul("nothing at all is left of a free lock")
 async def test_a_free_lock_leaves_only_its_last_token_behind_and_not_for_ever(ann):
     ask, granted = await ann.takes()
     key = f"{granted.tag}:l:h:a"

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
+from tests.anywhere import publish
 from tests.contract.registry_place import TTL_MS, Place
 
 from quorate.registry.events import InstanceUnreadable
@@ -365,7 +366,7 @@ async def test_an_unreadable_message_calls_for_a_look(place: Place) -> None:
     news: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
     leave = await place.registry.listen("orders", hears(news))
 
-    await place.wire.calls.command("PUBLISH", f"{place.tag}:r:news:orders", "what?")
+    await publish(place.wire, f"{place.tag}:r:news:orders", "what?")
 
     async with asyncio.timeout(5):
         assert await news.get() == MISSED
@@ -390,6 +391,7 @@ async def test_who_begins_to_listen_without_a_connection_hears_later(
 ) -> None:
     me = await place.session("p.1")
     news: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+    await place.wire.inbox.subscribe(f"{place.tag}:other", print)
     place.cut_inbox()
 
     leave = await place.registry.listen("orders", hears(news))

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from tests.anywhere import a_tag, forget_scripts
 from tests.servers import KINDS, Kind, StartServer
 
 from quorate.backend import Backend
@@ -39,7 +40,7 @@ def rows(wire: Wire) -> RedisSessions:
 
 @pytest.fixture
 def tag(wire: Wire) -> str:
-    return wire.keys.tag
+    return a_tag(wire)
 
 
 async def until(holds: Callable[[], Awaitable[bool]], within_s: float = 3.0) -> None:
@@ -173,7 +174,7 @@ async def test_a_server_that_forgot_its_scripts_is_told_them_again(
     wire: Wire, rows: RedisSessions, tag: str
 ) -> None:
     await rows.join(tag, "a.1", LONG_MS)
-    await wire.calls.command("SCRIPT", "FLUSH")
+    await forget_scripts(wire)
 
     assert (await rows.renew(tag, "a.1", LONG_MS))[0]
 
@@ -232,7 +233,7 @@ async def test_two_processes_live_side_by_side_and_one_ends_for_the_other_to_see
     two: tuple[Backend, Backend], heard: Heard
 ) -> None:
     first, second = two
-    tag = first.wire.keys.tag
+    tag = a_tag(first.wire)
     cleaned: list[tuple[str, str]] = []
 
     async def clean(tag: str, session: str) -> None:
@@ -253,7 +254,7 @@ async def test_a_process_whose_keeper_dies_loses_and_the_other_cleans(
     two: tuple[Backend, Backend], heard: Heard
 ) -> None:
     first, second = two
-    tag = first.wire.keys.tag
+    tag = a_tag(first.wire)
     await second.session.join(tag)
     name = await first.session.join(tag)
     keeper = first._household._open[-1]
@@ -278,7 +279,7 @@ async def test_what_the_server_ends_its_owner_learns(
     two: tuple[Backend, Backend], heard: Heard
 ) -> None:
     first, second = two
-    tag = first.wire.keys.tag
+    tag = a_tag(first.wire)
     name = await first.session.join(tag)
 
     await RedisSessions(second.wire.calls).end(tag, name)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.anywhere import a_tag, inboxes, publish
 from tests.servers import Server
 
 from quorate.core.errors import OutcomeUnknown, StoreRefused, StoreUnavailable
@@ -36,7 +37,7 @@ class Ear:
 
 
 async def test_replies_of_every_kind(wire: Wire) -> None:
-    call, key = wire.calls.command, f"{wire.keys.tag}:k"
+    call, key = wire.calls.command, f"{a_tag(wire)}:k"
 
     assert await call("SET", key, b"\x00\xff") == b"OK"
     assert await call("GET", key) == b"\x00\xff"
@@ -59,7 +60,7 @@ async def test_ten_thousand_at_once_are_answered_in_order(wire: Wire) -> None:
     assert answers == [str(number).encode() for number in range(10_000)]
     after = wire.calls.stats()
     assert after.writes - before.writes == 1
-    assert after.connections == 1
+    assert after.connections == max(1, before.connections)
 
 
 async def test_a_megabyte_of_any_bytes_passes_whole(wire: Wire) -> None:
@@ -73,11 +74,11 @@ async def test_a_message_is_heard_by_everybody_who_subscribed(
 ) -> None:
     other = await open_wire(redis_url, namespace=namespace)
     ears = [Ear(), Ear()]
-    channel = f"{namespace}:news"
+    channel = f"{a_tag(wire)}:news"
     await wire.inbox.subscribe(channel, ears[0])
     await other.inbox.subscribe(channel, ears[1])
 
-    assert await wire.calls.command("PUBLISH", channel, "hello") == 2
+    assert await publish(wire, channel, "hello") == 2
 
     assert [await ear.next() for ear in ears] == [b"hello", b"hello"]
     await other.stop()
@@ -89,21 +90,21 @@ async def test_who_unsubscribed_hears_no_more_and_may_come_back(
     ear, channel = Ear(), f"{namespace}:news"
     await wire.inbox.subscribe(channel, ear)
     wire.inbox.unsubscribe(channel, ear)
-    other = f"{namespace}:barrier"
+    other = f"{a_tag(wire)}:barrier"
     await wire.inbox.subscribe(other, print)
-    assert await wire.calls.command("PUBLISH", channel, "unheard") == 0
+    assert await publish(wire, channel, "unheard") == 0
 
     await wire.inbox.subscribe(channel, ear)
-    await wire.calls.command("PUBLISH", channel, "heard")
+    await publish(wire, channel, "heard")
 
     assert await ear.next() == b"heard"
 
 
 async def test_a_quiet_inbox_is_kept_by_its_pings(wire: Wire, namespace: str) -> None:
-    inbox = wire.inbox
-    for subscribed in (False, True):
-        if subscribed:
-            await inbox.subscribe(f"{namespace}:a", print)
+    channels = (f"{a_tag(wire)}:a", f"{a_tag(wire)}:b")
+    for channel in channels:
+        await wire.inbox.subscribe(channel, print)
+        [inbox] = inboxes(wire)
         inbox._heard_at = 0.0
         inbox._link.write(pack("PING"))  # type: ignore[union-attr]
         async with asyncio.timeout(2):

@@ -173,7 +173,7 @@ async def main(order: dict[str, object]) -> None:
     )
     async with backend:
         locks = LockManager.over(
-            backend.wire, backend.session, LockConfig(), tell_event, backend.chance
+            backend.server, backend.session, LockConfig(), tell_event, backend.chance
         )
         backend.sweeper.add(locks.sweeper_room())
         await locks.start()

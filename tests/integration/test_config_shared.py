@@ -109,6 +109,7 @@ async def test_what_one_writes_the_other_sees_and_soon(redis_url, namespace, hea
             took.append(time.perf_counter() - began)
 
         assert statistics.median(took) < 0.25
+        assert await two.config.settled(5)
         assert two.told == sorted(two.told)
         assert two.told[-1] == 19
         assert heard.count(ConfigResynced) == 0

@@ -23,7 +23,12 @@ from tests.servers import Server, StartServer
 
 from quorate.backend import Backend
 from quorate.core.clock import Chance
-from quorate.core.errors import MissingCapability, QueueError, TaskFailed
+from quorate.core.errors import (
+    MissingCapability,
+    QueueError,
+    StoreRefused,
+    TaskFailed,
+)
 from quorate.lease.lease import LeaseTerms
 from quorate.queue.events import (
     CompletionRefused,
@@ -424,6 +429,30 @@ async def test_a_restart_of_the_server_loses_nothing(
     account = run.account()
     assert account.verdict(most_duplicates=4 * CONCURRENCY).ruling == "valid"
     assert account.done == 600
+
+
+async def test_a_server_without_memory_refuses_tasks_and_still_finishes_them(
+    start_server: StartServer, heard: Heard, history: Path
+) -> None:
+    server = start_server("valkey", options={"maxmemory": "6mb"})
+    config = replace(CONFIG, result_ttl_s=60.0)
+    async with a_queue(server.url, heard, config) as queue:
+        run = Run(queue, history)
+        tasks = [
+            Task(name="note", payload={"work_s": 0.0, "bulk": "x" * 20_000})
+            for _ in range(500)
+        ]
+        with pytest.raises(StoreRefused) as refused:
+            await queue.enqueue_many(tasks)
+        assert refused.value.code == "OOM"
+        assert (await queue.stats()).depth > 0
+
+        await queue.start_workers(in_process=True)
+
+        await until(run.over)
+        await queue.result(await queue.enqueue_task("note", {"work_s": 0.0}))
+
+    assert heard.count(CompletionRefused) == 0
 
 
 @pytest.mark.parametrize("remembered", [True, False], ids=["right", "planted bug"])

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from quorate.backend import Backend
-from quorate.core.errors import InvalidUrl, StoreUnavailable
+from quorate.backend import Backend, Backends
+from quorate.core.errors import InvalidUrl, MissingCapability, StoreUnavailable
 from quorate.lease.events import SessionEnded, SessionSwept
 from quorate.lease.keeper import Keeper
 from quorate.lease.lease import LeaseTerms
@@ -168,3 +168,25 @@ async def test_it_cleans_up_after_the_dead_of_other_processes(
         await heard(SessionSwept, session=name, within_s=2)
 
     assert cleaned == [name]
+
+
+def test_only_locks_can_stand_on_consul() -> None:
+    given = dict.fromkeys(("locks", "registry", "queue", "config"), "memory://a")
+
+    Backends(**given | {"locks": "consul://localhost"}).check()
+
+    for name in ("registry", "queue", "config"):
+        with pytest.raises(InvalidUrl, match=f"{name} cannot stand on consul://"):
+            Backends(**given | {name: "consul://localhost"}).check()
+
+
+def test_a_consul_url_is_checked_before_anything_is_opened() -> None:
+    with pytest.raises(InvalidUrl, match="names no host"):
+        Backends("consul://", "memory://a", "memory://a", "memory://a").check()
+
+
+def test_what_needs_a_redis_says_so_on_consul() -> None:
+    backend = Backend("consul://localhost")
+
+    with pytest.raises(MissingCapability, match="only locks"):
+        _ = backend.wire

@@ -79,6 +79,9 @@ def masked_url(url: str) -> str:
 
     def hide(found: re.Match[str]) -> str:
         user, colon, _ = found["who"].partition(":")
+        if found["scheme"] == "consul://":
+            # There is no user: who comes before the host is the token.
+            user, colon = MASK, ""
         return f"{found['scheme']}{user}{colon and ':' + MASK}@"
 
     return _TELLING.sub(rf"\g<name>{MASK}", _CREDENTIALS.sub(hide, url))

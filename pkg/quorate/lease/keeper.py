@@ -22,6 +22,9 @@ from .session import Membership, Session, SessionStore
 
 PULSE_S = 0.25
 THREAD_END_S = 5.0
+SOON = 0.5
+"""Past this part of its rest a membership is renewed together with one that is due."""
+
 _AFTER_S = 0.001
 
 OnLate = Callable[[str, float], None]
@@ -113,7 +116,7 @@ class Keeper:
             self._ring()
         now = self._clock.monotonic()
         members = self._trusted(now)
-        due = [m for m in members if now - m.lease.asked_at >= self._rest_s * 0.99]
+        due = self._due(members, now)
         if not due:
             return self._until_next(members, now)
         if self._is_stalled(now):
@@ -126,6 +129,17 @@ class Keeper:
         )
         now = self._clock.monotonic()
         return self._until_next(self._trusted(now), now)
+
+    def _due(self, members: list[Membership], now: float) -> list[Membership]:
+        """Whom to renew now. When one is due, who will be soon is renewed with it.
+
+        So all that a process lives in falls into step, and leaves in one write a node.
+        """
+        ages_s = [now - member.lease.asked_at for member in members]
+        if max(ages_s, default=0.0) < self._rest_s * 0.99:
+            return []
+        soon_s = self._rest_s * SOON
+        return [m for m, age_s in zip(members, ages_s, strict=True) if age_s >= soon_s]
 
     def _trusted(self, now: float) -> list[Membership]:
         """What is worth renewing: neither lost by time nor ended by the server."""

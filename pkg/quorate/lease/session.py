@@ -219,8 +219,7 @@ class Session:
         with self._lock:
             members = tuple(self._members.values())
             self._members.clear()
-        for member in members:
-            await self._leave(member.tag, member.name)
+        await asyncio.gather(*(self._leave(each.tag, each.name) for each in members))
         self._emit(SessionEnded(session=self.id))
 
     async def _enter(self, tag: str) -> str:

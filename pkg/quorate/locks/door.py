@@ -5,6 +5,8 @@ The address and the defaults come from the settings where the call does not give
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from quorate.core.events import Emit, silent
 from quorate.core.lifecycle import Household
 from quorate.settings.backing import backend_for
@@ -19,23 +21,27 @@ async def get_lock_manager(
     url: str | None = None,
     config: LockConfig | None = None,
     *,
+    namespace: str | None = None,
     emit: Emit = silent,
     settings: Settings | None = None,
 ) -> LockManager:
     """A lock manager that is ready for use.
 
+    Managers with the same URL and namespace share their locks, wherever they run.
     Close it with `await manager.close()`, or use it with `async with`. Without `url`
     the server is that of the settings (`distributed_lock.redis_url`, REDIS_URL), and
     without `config` so are the defaults. Raises `InvalidUrl`, `InvalidSettings`,
     `StoreUnavailable`.
     """
     settings = settings or load_settings()
+    if namespace is not None:
+        settings = replace(settings, namespace=namespace)
     url = url or settings.distributed_lock.redis_url.reveal()
     backend = backend_for(url, settings, emit)
     household = Household()
     await household.start(backend)
     manager = LockManager.over(
-        backend.wire,
+        backend.server,
         backend.session,
         config or config_of(settings),
         emit,

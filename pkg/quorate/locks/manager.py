@@ -25,10 +25,12 @@ from quorate.core.lifecycle import Member, Tasks
 from quorate.core.names import check_name
 from quorate.lease.session import Session
 from quorate.lease.sweeper import Room
+from quorate.wire.consul import ConsulWire
 from quorate.wire.redis import Wire
 
 from .answers import GrantNotice, LookNotice, LossNotice, Notice, ResyncNotice
 from .bid import Parts
+from .consul import ConsulLocks
 from .desk import LockDesk
 from .lock import LockBlock
 from .model import (
@@ -85,13 +87,16 @@ class LockManager:
     @classmethod
     def over(
         cls,
-        wire: Wire,
+        wire: Wire | ConsulWire,
         session: Session,
         config: LockConfig | None = None,
         emit: Emit = silent,
         chance: Chance | None = None,
     ) -> LockManager:
         """Locks on the server behind `wire`, claimed by `session`."""
+        if isinstance(wire, ConsulWire):
+            consul = ConsulLocks(wire, session)
+            return cls(consul, session, config=config, emit=emit, chance=chance)
         store, waits = RedisLocks(wire, session), RedisWaits(wire, session)
         return cls(store, session, config=config, emit=emit, chance=chance, waits=waits)
 
@@ -227,19 +232,17 @@ class LockManager:
     async def why(self, owner: str) -> Why:
         """What an owner waits for, who holds that, what that one waits for, and so on.
 
-        `owner` is an owner's id, label or session, as `explain` shows them. One request
-        and one more for each lock that is awaited.
+        `owner`: its id, label or session, as `explain` shows them.
         """
         lines = await self._store.survey(MOST_LISTED)
         awaited = [self._store.explain(line.name) for line in lines if line.waiting]
         return chain(owner, await asyncio.gather(*awaited))
 
     async def release(self, name: str, token: int) -> bool:
-        """Take a lock away from whoever holds it with this token, in any process.
+        """Take a lock away from whoever holds it with this token; False if nobody does.
 
-        For an operator: the holder's block is stopped and gets `LockLostError`. Readers
-        of one phase share a token, and all of them lose it. False if nobody holds the
-        lock with that token. Raises `MissingCapability` where the backend cannot.
+        The holder's block is stopped with `LockLostError`. Readers of one phase share a
+        token and lose it together. Raises `MissingCapability` where it cannot be done.
         """
         check_name(name, "lock")
         if self._waits is None:

@@ -151,10 +151,14 @@ class RedisLocks:
     async def survey(self, most: int) -> list[LockLine]:
         """One request a tag."""
         found: dict[str, tuple[list[str], list[str]]] = {}
-        tag = self._wire.keys.tag
-        reply = await self._wire.calls.call(_SURVEY, [sessions_key(tag)], [most])
-        for at in range(0, len(reply), 4):
-            name, _, session, held = reply[at : at + 4]
+        calls, tags = self._wire.calls, self._wire.keys.lock_tags
+        replies = await asyncio.gather(
+            *(calls.call(_SURVEY, [sessions_key(tag)], [most]) for tag in tags)
+        )
+        claims = [
+            reply[at : at + 4] for reply in replies for at in range(0, len(reply), 4)
+        ]
+        for name, _, session, held in claims[:most]:
             held_by, waiting = found.setdefault(shown_name(name.decode()), ([], []))
             (held_by if held else waiting).append(session.decode())
         return [

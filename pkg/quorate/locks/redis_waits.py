@@ -99,10 +99,10 @@ class RedisWaits:
 
     def _tags(self) -> Sequence[str]:
         """Everywhere that a lock may lie."""
-        return (self._wire.keys.tag,)
+        return self._wire.keys.lock_tags
 
     def _channel(self, ident: str) -> str:
-        return f"{self._wire.keys.tag}:l:doubt:{ident}"
+        return f"{self._tags()[0]}:l:doubt:{ident}"
 
 
 def _lines(rows: list[Reply]) -> Iterable[Line]:

@@ -57,9 +57,8 @@ class QueueManager:
         home = backend.session.id
         self._queues = RedisQueues(backend.wire, self.config, emit, home)
         self._lookup = Lookup(self._queues.place, self.config.queues)
-        tag = backend.wire.keys.queue_tag(DEFAULT_QUEUE)
-        self._mailbox = self._queues.mailbox(tag, backend.session.id)
-        self._waiting = Waiting(self._mailbox.channel, backend.clock)
+        self._mailbox = self._queues.mailbox(backend.session.id)
+        self._waiting = Waiting(backend.clock)
         self._producer = Producer(
             lambda queue: self.place(queue).broker,
             self.config,
@@ -216,8 +215,11 @@ class QueueManager:
         """
         place = await self._lookup.find(task_id, queue)
         if wait_s:
-            await self._mailbox.open()
-        return await self._waiting.result(place.results, task_id, wait_s=wait_s)
+            await self._mailbox.open(place.tag)
+        tell = self._mailbox.channel_in(place.tag)
+        return await self._waiting.result(
+            place.results, task_id, wait_s=wait_s, tell=tell
+        )
 
     async def state(self, task_id: str, *, queue: str | None = None) -> TaskState:
         """Where a task is now. Raises `UnknownTask`."""

@@ -78,7 +78,7 @@ class Supervisor:
     async def start(self, count: int) -> None:
         """Start `count` children and wait until each is ready.
 
-        Raises `QueueError` when one of them cannot work at all, and ends the others.
+        Raises `QueueError` when one of them cannot work at all; stop the others then.
         """
         self._places = [
             Place(number, self._orders, self._patience, self._bury, self._tools)
@@ -91,14 +91,10 @@ class Supervisor:
             async with asyncio.timeout(READY_WITHIN_S):
                 await asyncio.gather(*(place.ready for place in self._places))
         except TimeoutError as error:
-            await self.stop()
             raise QueueError(
                 f"The workers were not ready within {READY_WITHIN_S:g} s.",
                 "They may be busy importing the handlers' modules.",
             ) from error
-        except QueueError:
-            await self.stop()
-            raise
 
     async def stop(self) -> None:
         """Let all of them drain, and end those that take too long."""

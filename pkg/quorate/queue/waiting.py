@@ -30,8 +30,7 @@ ASK_AGAIN_S = 2.0
 class Waiting:
     """Who waits for which task, in this process."""
 
-    def __init__(self, channel: str, clock: Clock) -> None:
-        self._channel = channel
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._bells: dict[str, set[asyncio.Event]] = {}
 
@@ -45,15 +44,17 @@ class Waiting:
         for task_id in tuple(self._bells):
             self.over(task_id)
 
-    async def result(self, results: Results, task_id: str, *, wait_s: float) -> Json:
-        """What the handler returned.
+    async def result(
+        self, results: Results, task_id: str, *, wait_s: float, tell: str = ""
+    ) -> Json:
+        """What the handler returned. The server sends word to the channel `tell`.
 
         Raises `TaskFailed` if the task is dead or cancelled, `UnknownTask` if it is not
         known (any more), `ResultPending` after `wait_s`. While the server is away it
         waits on; `StoreUnavailable` is raised only if it is still away then.
         """
         ends_at = self._clock.monotonic() + wait_s
-        tell = self._channel if wait_s else ""
+        tell = tell if wait_s else ""
         with self._bell(task_id) as bell:
             asked = await _ask(results, task_id, tell)
             while isinstance(asked, StoreError) or not is_over(asked):

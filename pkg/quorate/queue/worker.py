@@ -56,10 +56,9 @@ class Worker:
     def queues(self) -> tuple[str, ...]:
         return tuple(self._consumers)
 
-    @property
-    def channel(self) -> str:
-        """Where this process hears messages."""
-        return self._mailbox.channel
+    def channel_in(self, tag: str) -> str:
+        """Where this process hears of the queues of this tag."""
+        return self._mailbox.channel_in(tag)
 
     @property
     def is_working(self) -> bool:
@@ -71,7 +70,8 @@ class Worker:
         self._mailbox.on_work = self._work_came
         self._mailbox.on_cancel = self._cancelled
         self._leave_session = self._session.on_lost(self._lost)
-        await self._mailbox.open()
+        for desk in desks:
+            await self._mailbox.open(desk.tag)
         for desk in desks:
             consumer = Consumer(desk, self._handlers, self._tasks)
             self._consumers[desk.queue] = consumer

@@ -9,6 +9,7 @@ from quorate.backend import Backend
 from quorate.core.codec import Json
 from quorate.core.errors import InvalidInput, MissingCapability, QuorateError
 from quorate.core.events import Emit
+from quorate.core.lifecycle import to_the_end
 from quorate.wire.sessions import RedisSessions
 
 from .counts import WorkerTally, added_up
@@ -107,13 +108,13 @@ class Workforce:
         tools = Tools(self._emit, backend.clock, backend.chance)
         tag = self._queues.place(config.queues[0]).tag
         lookout = Lookout(backend.session, tag)
-        self._supervisor = Supervisor(
-            orders.line(), patience, self._bury, tools, lookout
-        )
+        supervisor = Supervisor(orders.line(), patience, self._bury, tools, lookout)
+        self._supervisor = supervisor
         try:
-            await self._supervisor.start(count)
+            await supervisor.start(count)
         except BaseException:
             self._supervisor = None
+            await to_the_end(supervisor.stop(), "stop the workers")
             raise
 
     async def stop(self) -> None:
@@ -131,7 +132,7 @@ class Workforce:
         return Desk(
             queue=queue,
             tag=place.tag,
-            channel=self._worker.channel,
+            channel=self._worker.channel_in(place.tag),
             config=self._config,
             broker=place.broker,
             claims=place.claims,

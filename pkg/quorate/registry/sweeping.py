@@ -41,7 +41,9 @@ class RegistrySweeper:
 
     def room(self) -> Room:
         """For `Sweeper.add`."""
-        return Room(clean=self.clean, index_key=lambda _tag: self._sweep.index_key)
+        mine, key = self._sweep.tag, self._sweep.index_key
+        # Under another tag nobody is indexed; the key must lie there all the same.
+        return Room(clean=self.clean, index_key=lambda tag: key.replace(mine, tag, 1))
 
     async def clean(self, tag: str, session: str) -> None:
         """Remove what the ended `session` had, or begin to doubt it."""

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
-Kind: TypeAlias = Literal["memory", "embedded", "redis"]
+Kind: TypeAlias = Literal[
+    "memory", "embedded", "redis", "sentinel", "cluster", "consul"
+]
 Lack: TypeAlias = Literal[
     "replicas", "failover", "cluster", "persistence", "server checks"
 ]
@@ -29,7 +31,7 @@ class Address:
 
     url: str = field(repr=False)
     kind: Kind
-    shared: str
+    shared: str = field(repr=False)
     lacks: frozenset[Lack] = frozenset()
 
     @property

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TypeVar
 
 import hiredis
 
@@ -25,24 +25,17 @@ from quorate.core.errors import (
 from quorate.core.lifecycle import Tasks
 
 from .link import Dialer, Link, Reply, pack
-from .scripts import Script
+from .orders import CallStats, Order, heeded
+from .refusals import Demoted, broken, refused, too_many, unanswered
+from .scripts import Dialect, Script
 
 MOST_PENDING = 65_536
 STOOD_STILL_S = 0.1
 PARDON_S = 1.0
 """A loop that wakes up so late has not been able to read: replies get a little more."""
 
-_COMING_BACK = frozenset(("LOADING", "BUSY", "MASTERDOWN", "READONLY", "CLUSTERDOWN"))
 
-
-@dataclass(frozen=True, slots=True)
-class CallStats:
-    """Counts since the start: commands sent, writes they took, connections opened."""
-
-    requests: int
-    writes: int
-    connections: int
-    pending: int
+C = TypeVar("C", bound="Calls")
 
 
 class Calls:
@@ -52,19 +45,27 @@ class Calls:
     A call ends with its reply, with `StoreUnavailable` (the server has not done it),
     with `OutcomeUnknown` (sent, no reply; may have happened), or with `StoreRefused`
     (the server's own error). A lost call of an idempotent script is sent once more by
-    itself, and then has as long again. Belongs to the event loop in which it is first
-    used.
+    itself, and then has as long again; so is any call that a former master refuses.
+    Without `resends` that is left to who may send it elsewhere. Belongs to the event
+    loop in which it is first used.
     """
 
     def __init__(
-        self, dialer: Dialer, *, timeout_s: float = 5.0, shebang: bool = True
+        self,
+        dialer: Dialer,
+        *,
+        timeout_s: float = 5.0,
+        dialect: Dialect = "whole",
+        resends: bool = True,
     ) -> None:
         self._dialer = dialer
         self._timeout_s = timeout_s
-        self._shebang = shebang
+        self._dialect: Dialect = dialect
+        self._resends = resends
         self._tasks = Tasks()
         self._link: Link | None = None
         self._dialling: asyncio.Future[None] | None = None
+        self._dial_task: asyncio.Task[None] | None = None
         self._pending: deque[tuple[asyncio.Future[Reply], float]] = deque()
         self._outbox: list[bytes] = []
         self._watch: asyncio.TimerHandle | None = None
@@ -73,36 +74,64 @@ class Calls:
         self._requests = self._writes = self._connections = 0
 
     def stats(self) -> CallStats:
-        return CallStats(
-            self._requests, self._writes, self._connections, len(self._pending)
-        )
+        pending = len(self._pending)
+        return CallStats(self._requests, self._writes, self._connections, pending)
 
     @property
     def is_connected(self) -> bool:
         return self._link is not None and self._link.is_open
 
+    @property
+    def waits_s(self) -> float:
+        """So long the first in the line has waited for its reply."""
+        if not self._pending:
+            return 0.0
+        asked_at = self._pending[0][1] - self._timeout_s
+        return asyncio.get_running_loop().time() - asked_at
+
     async def call(
-        self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]
+        self,
+        script: Script,
+        keys: Sequence[str],
+        args: Sequence[str | bytes | int],
+        *,
+        asking: bool = False,
     ) -> Reply:
-        """Run `script`; a script that the server has forgotten is sent whole."""
-        sha, text = (
-            (script.sha, script.text)
-            if self._shebang
-            else (script.bare_sha, script.bare)
-        )
+        """Run `script`; a script that the server has forgotten is sent whole.
+
+        `asking` is for a Cluster's node that does not own the slot yet.
+        """
+        sha, text = script.spoken(self._dialect)
+        order = Order(script.name, script.idempotent, asking)
         tail = (len(keys), *keys, *args)
-        packed = pack("EVALSHA", sha, *tail)
         try:
-            return await self._ask(packed, script.name, again=script.idempotent)
+            return await self._ask(pack("EVALSHA", sha, *tail), order)
         except StoreRefused as error:
             if error.code != "NOSCRIPT":
                 raise
-        packed = pack("EVAL", text, *tail)
-        return await self._ask(packed, script.name, again=script.idempotent)
+        return await self._ask(pack("EVAL", text, *tail), order)
 
-    async def command(self, *words: str | bytes | int | float) -> Reply:
+    async def command(
+        self, *words: str | bytes | int | float, asking: bool = False
+    ) -> Reply:
         """Send one plain command and return its reply."""
-        return await self._ask(pack(*words), str(words[0]), again=False)
+        return await self._ask(pack(*words), Order(str(words[0]), asking=asking))
+
+    def beside(self, kind: type[C]) -> C:
+        """A further connection to the same place, not opened yet."""
+        return kind(self._dialer, timeout_s=self._timeout_s, dialect=self._dialect)
+
+    def leave(self, why: str, unless: str = "") -> None:
+        """Have done with the connection now; the next call opens another.
+
+        Callers still waiting get `OutcomeUnknown`. One to the server `unless` is kept,
+        and so is one that is being opened.
+        """
+        if self._dial_task is not None and not unless:
+            self._dial_task.cancel(why)
+        if self._link is not None and self._link.peer != unless:
+            self._link.disown()
+            self._part(why)
 
     async def close(self) -> None:
         """Cut the connection; callers still waiting get `OutcomeUnknown`."""
@@ -110,33 +139,44 @@ class Calls:
         await self._tasks.close()
         self._part("the connection was closed")
 
-    async def _ask(self, packed: bytes, name: str, *, again: bool) -> Reply:
-        link = self._link
-        if link is None or not link.is_open:
+    async def _ask(self, packed: bytes, order: Order) -> Reply:
+        if not self.is_connected:
             await self._connect()
         try:
-            return await self._send(packed, name)
-        except OutcomeUnknown:
-            if not again or self._closed:
+            return await self._send(packed, order)
+        except Demoted:
+            if not self._resends:
                 raise
-        await self._connect()
-        return await self._send(packed, name)
+            lost = None
+        except OutcomeUnknown as error:
+            if not order.again or not self._resends or self._closed:
+                raise
+            lost = error
+        try:
+            await self._connect()
+            return await self._send(packed, order)
+        except StoreUnavailable as error:
+            if lost is None:
+                raise
+            raise lost from error
 
-    def _send(self, packed: bytes, name: str) -> asyncio.Future[Reply]:
+    def _send(self, packed: bytes, order: Order) -> asyncio.Future[Reply]:
+        """Put the command into the next write. ASKING stands right before its own."""
+        if order.asking:
+            self._put(pack("ASKING"), "ASKING").add_done_callback(heeded)
+        return self._put(packed, order.name)
+
+    def _put(
+        self, packed: bytes, name: str, more_s: float = 0.0
+    ) -> asyncio.Future[Reply]:
+        """Put a command into the next write; its reply may take `more_s` longer."""
         if len(self._pending) >= MOST_PENDING:
-            raise StoreUnavailable(
-                f"{name} was not sent: {MOST_PENDING} calls wait for a reply already.",
-                f"{self._dialer.shown} is slower than its callers.",
-                "Ask for less at once, or spread the load over more servers.",
-            )
+            raise too_many(name, self._dialer.shown, MOST_PENDING)
         if self._link is None:
-            raise StoreUnavailable(
-                f"{name} was not sent.",
-                f"The connection to {self._dialer.shown} broke.",
-            )
+            raise broken(name, self._dialer.shown)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
-        self._pending.append((future, loop.time() + self._timeout_s))
+        self._pending.append((future, loop.time() + self._timeout_s + more_s))
         if not self._outbox:
             loop.call_soon(self._flush)
         self._outbox.append(packed)
@@ -156,12 +196,12 @@ class Calls:
         """Wait for a connection; whoever comes first has it dialled for all."""
         if self._closed:
             raise StoreUnavailable(f"The connection to {self._dialer.shown} is closed.")
-        if self._link is not None and self._link.is_open:
+        if self.is_connected:
             return
         if self._dialling is None:
             self._part("the connection broke")
             self._dialling = asyncio.get_running_loop().create_future()
-            self._tasks.spawn(self._dial(self._dialling), "dial")
+            self._dial_task = self._tasks.spawn(self._dial(self._dialling), "dial")
         await asyncio.shield(self._dialling)
 
     async def _dial(self, done: asyncio.Future[None]) -> None:
@@ -184,7 +224,7 @@ class Calls:
             self._connections += 1
             done.set_result(None)
         finally:
-            self._dialling = None
+            self._dialling = self._dial_task = None
             if not done.done():
                 done.set_exception(failure)
                 done.exception()
@@ -197,22 +237,21 @@ class Calls:
         if future.done():
             return
         if isinstance(reply, hiredis.ReplyError):
-            future.set_exception(self._refusal(str(reply)))
+            refusal = refused(self._dialer.shown, str(reply))
+            if isinstance(refusal, Demoted) and self._link is not None:
+                # Soon, not now: what else has come with this answer is heard first.
+                loop = asyncio.get_running_loop()
+                loop.call_soon(self._quit, self._link, "it is a replica now")
+            future.set_exception(refusal)
         else:
             future.set_result(reply)
 
-    def _refusal(self, text: str) -> QuorateError:
-        if text.partition(" ")[0] in _COMING_BACK:
-            return StoreUnavailable(
-                f"{self._dialer.shown} does not serve right now.",
-                text,
-                "It says so itself; it usually passes.",
-            )
-        return StoreRefused(f"{self._dialer.shown} answered with an error.", text)
-
     def _lost(self, link: Link, error: Exception | None) -> None:
+        self._quit(link, str(error) if error else "the server hung up")
+
+    def _quit(self, link: Link, why: str) -> None:
         if link is self._link:
-            self._part(str(error) if error else "the server hung up")
+            self._part(why)
 
     def _part(self, why: str) -> None:
         """Have done with the connection; nobody waits for it any longer.
@@ -234,16 +273,8 @@ class Calls:
         for index, (future, _) in enumerate(pending):
             if future.done():
                 continue
-            kind = OutcomeUnknown if index < sent else StoreUnavailable
-            future.set_exception(
-                kind(
-                    f"No answer from {self._dialer.shown}.",
-                    why,
-                    "It may have happened: look before you repeat it."
-                    if kind is OutcomeUnknown
-                    else "It was not sent; try again.",
-                )
-            )
+            shown = self._dialer.shown
+            future.set_exception(unanswered(shown, why, was_sent=index < sent))
 
     def _look(self) -> None:
         """A reply is due; if it is late, the connection is not worth keeping."""

@@ -8,6 +8,7 @@ the state (`on_resync`), because what was published meanwhile is gone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,9 +22,13 @@ from quorate.core.events import Emit, Event, ListenerFailed
 from quorate.core.lifecycle import Duty, Tasks
 
 from .link import Dialer, Link, Reply, pack
+from .subscribing import MOVED, PLAIN, SHARDED, ChannelMoved
 
 Hear = Callable[[bytes], None]
 Resync = Callable[[], None]
+
+Moved = Callable[[str], None]
+"""Called with a channel that this server serves no more."""
 
 PING_EVERY_S = 5.0
 SILENCE_S = 12.0
@@ -56,8 +61,17 @@ class Inbox:
     name = "inbox"
 
     def __init__(
-        self, dialer: Dialer, *, timeout_s: float, emit: Emit, clock: Clock
+        self,
+        dialer: Dialer,
+        *,
+        timeout_s: float,
+        emit: Emit,
+        clock: Clock,
+        moved: Moved | None = None,
     ) -> None:
+        """With `moved` it is one node of a Cluster."""
+        self._words = PLAIN if moved is None else SHARDED
+        self._moved = moved
         self._dialer = dialer
         self._timeout_s = timeout_s
         self._emit = emit
@@ -84,6 +98,16 @@ class Inbox:
         await self._tasks.close()
         if self._link is not None:
             self._drop("the inbox was closed")
+
+    def leave(self, why: str, unless: str = "") -> None:
+        """Have done with the connection now and open another.
+
+        One to the server `unless` is kept.
+        """
+        if self._link is not None and self._link.peer != unless:
+            self._gone(why)
+            if self._duty is not None:
+                self._duty.wake()
 
     def on_resync(self, resync: Resync) -> Callable[[], None]:
         """Call `resync` after every restored connection. Returns its undoing."""
@@ -126,7 +150,7 @@ class Inbox:
         if not handlers and self._handlers.pop(key, None) is not None:
             self._confirmed.discard(key)
             if self._link is not None:
-                self._link.write(pack("UNSUBSCRIBE", key))
+                self._link.write(pack(self._words.unsubscribe, key))
 
     async def tick(self) -> float:
         """Keep the connection alive; bring it back when it is gone."""
@@ -156,7 +180,8 @@ class Inbox:
             self._link = link
             self._heard_at = self._clock.monotonic()
             if self._handlers:
-                await self._within(self._ask(list(self._handlers)), "every channel")
+                with contextlib.suppress(ChannelMoved):
+                    await self._within(self._ask(list(self._handlers)), "every channel")
         except BaseException:
             if self._link is link:
                 self._drop("its subscriptions were not confirmed")
@@ -174,7 +199,7 @@ class Inbox:
         loop = asyncio.get_running_loop()
         answers = [(key, loop.create_future()) for key in keys]
         self._asked.extend(answers)
-        self._link.write(b"".join(pack("SUBSCRIBE", key) for key in keys))
+        self._link.write(b"".join(pack(self._words.subscribe, key) for key in keys))
         return answers[-1][1]
 
     async def _within(self, answer: asyncio.Future[None], what: str) -> None:
@@ -190,16 +215,15 @@ class Inbox:
     def _hear(self, reply: Reply) -> None:
         self._heard_at = self._clock.monotonic()
         match reply:
-            case [b"message", bytes(channel), bytes(body)]:
+            case [self._words.message, bytes(channel), bytes(body)]:
                 for hear in tuple(self._handlers.get(channel, ())):
                     self._tell(hear, body)
-            case [b"subscribe", bytes(channel), _]:
+            case [self._words.subscribed, bytes(channel), _]:
                 self._answered(channel)
+            case [self._words.unsubscribed, bytes(channel), _]:
+                self._ended(channel)
             case hiredis.ReplyError() if self._asked:
-                _, answer = self._asked.popleft()
-                if not answer.done():
-                    what = f"{self._dialer.shown} refused a subscription."
-                    answer.set_exception(StoreRefused(what, str(reply)))
+                self._refused(*self._asked.popleft(), str(reply))
 
     def _answered(self, channel: bytes) -> None:
         if not self._asked:
@@ -210,6 +234,22 @@ class Inbox:
             self._confirmed.add(channel)
         if not answer.done():
             answer.set_result(None)
+
+    def _refused(self, key: bytes, answer: asyncio.Future[None], why: str) -> None:
+        what = f"{self._dialer.shown} refused a subscription."
+        moved = self._moved is not None and why.partition(" ")[0] in MOVED
+        if not answer.done():
+            kind = ChannelMoved if moved else StoreRefused
+            answer.set_exception(kind(what, why))
+            answer.exception()
+        if moved:
+            self._ended(key)
+
+    def _ended(self, key: bytes) -> None:
+        """The server serves a channel no more that somebody here still hears."""
+        self._confirmed.discard(key)
+        if self._moved is not None and key in self._handlers:
+            self._moved(key.decode())
 
     def _tell(self, listener: Callable[..., None], *what: bytes) -> None:
         try:

@@ -58,6 +58,8 @@ class Link(asyncio.Protocol):
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
         self._transport: asyncio.Transport | None = None
         self._opener: AbstractConnection | None = None
+        self.peer = ""
+        """Host and port of the server that it leads to, or led to."""
 
     @property
     def is_open(self) -> bool:
@@ -76,6 +78,7 @@ class Link(asyncio.Protocol):
             raise ConnectionResetError("the server hung up right after the greeting")
         self._transport = transport
         self._opener = opener
+        self.peer = f"{getattr(opener, 'host', '')}:{getattr(opener, 'port', '')}"
         transport.set_protocol(self)
         if not transport.is_reading():
             transport.resume_reading()
@@ -137,10 +140,13 @@ class Dialer:
         *,
         connect_timeout_s: float,
         resolve: Callable[[], Awaitable[object]] | None = None,
+        masters_only: bool = False,
     ) -> None:
+        """With `masters_only` it resolves before it dials and hangs up on a replica."""
         self._address = address
         self._resolve = resolve
         self._timeout_s = connect_timeout_s
+        self._masters_only = masters_only
 
     @property
     def shown(self) -> str:
@@ -152,6 +158,9 @@ class Dialer:
         Raises `StoreUnavailable` when nobody answers in time, `StoreRefused` when the
         server does not let us in. A server of our own is started again if it is gone.
         """
+        if self._masters_only and self._resolve is not None:
+            await self._resolve()
+            return await self._dial(link)
         try:
             return await self._dial(link)
         except (StoreUnavailable, StoreRefused) as error:
@@ -175,6 +184,8 @@ class Dialer:
                     # redis-py uses asyncio.wait_for, which before Python 3.12 may
                     # swallow the cancellation of who waits.
                     raise asyncio.CancelledError
+                if self._masters_only:
+                    await self._check_role(opener)
             link.take_over(opener)
         except BaseException as error:
             if opener is not None:
@@ -182,6 +193,20 @@ class Dialer:
             self._explain(error)
             raise
         return link
+
+    async def _check_role(self, opener: AbstractConnection) -> None:
+        """A former master may still be told of as one; only itself knows better."""
+        await opener.send_command("ROLE")
+        try:
+            role, *_ = await opener.read_response()
+        except ResponseError:  # This user may not ask; a write will show it.
+            return
+        if role != b"master":
+            raise StoreUnavailable(
+                f"{self.shown} is not the master now.",
+                f"It calls itself a {role.decode(errors='replace')}.",
+                "A switch to another master is under way; it usually passes.",
+            )
 
     def _opener(self) -> AbstractConnection:
         pool: ConnectionPool = ConnectionPool.from_url(

@@ -12,17 +12,24 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from typing import Literal, TypeAlias
+
+Dialect: TypeAlias = Literal["whole", "bare", "sharded"]
+"""What a server understands. bare: no shebang. sharded: a Cluster, where a message
+goes to the channel's own slot."""
 
 _INCLUDE = re.compile(r"^-- include (\w+)$", re.MULTILINE)
 _SHEBANG = re.compile(r"\A#![^\n]*\n")
 _IDEMPOTENT = re.compile(r"^-- idempotent\b", re.MULTILINE)
+_PUBLISH = re.compile(r"\b(redis\.p?call\()'PUBLISH'")
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
     """A Lua script as the server gets it.
 
-    `bare` is the text without the shebang, for servers that do not know it.
+    `bare` is the text without the shebang, for servers that do not know it; `sharded`
+    is for a Cluster: it says SPUBLISH where the script says PUBLISH.
     `idempotent` means that sending it twice has the effect of sending it once.
     """
 
@@ -32,6 +39,16 @@ class Script:
     bare: str
     bare_sha: str
     idempotent: bool
+    sharded: str = ""
+    sharded_sha: str = ""
+
+    def spoken(self, dialect: Dialect) -> tuple[str, str]:
+        """Digest and text for servers of this dialect."""
+        if dialect == "bare":
+            return self.bare_sha, self.bare
+        if dialect == "sharded":
+            return self.sharded_sha or self.sha, self.sharded or self.text
+        return self.sha, self.text
 
 
 @lru_cache(maxsize=256)
@@ -43,6 +60,7 @@ def load(package: str, name: str) -> Script:
     own = _read(package, name)
     text = _expand(package, own, (name,))
     bare = _SHEBANG.sub("", text)
+    sharded = _PUBLISH.sub(r"\1'SPUBLISH'", text)
     return Script(
         name=f"{package.rpartition('.')[2]}/{name}",
         text=text,
@@ -50,6 +68,8 @@ def load(package: str, name: str) -> Script:
         bare=bare,
         bare_sha=_digest(bare),
         idempotent=bool(_IDEMPOTENT.search(own)),
+        sharded=sharded,
+        sharded_sha=_digest(sharded),
     )
 
 

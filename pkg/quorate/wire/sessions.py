@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .calls import Calls
 from .keys import sessions_key
+from .ports import Caller
 from .scripts import load
 
 _JOIN = load("quorate.wire", "join")
@@ -22,9 +22,9 @@ MOST_DEAD = 100
 
 
 class RedisSessions:
-    """The session rows of one server, over one `Calls`."""
+    """The session rows of one server, over one `Caller`."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Caller) -> None:
         self._calls = calls
 
     async def join(self, tag: str, session: str, ttl_ms: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Collection
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from quorate.core.errors import InvalidUrl
@@ -11,12 +12,12 @@ from quorate.core.secret import masked_url
 
 from .address import Address
 
-SCHEMES = ("redis", "rediss", "embedded", "memory")
+SINGLE = ("redis", "rediss")
+SENTINEL = ("redis+sentinel", "rediss+sentinel")
+CLUSTER = ("redis+cluster", "rediss+cluster")
+SCHEMES = (*SINGLE, *SENTINEL, *CLUSTER, "embedded", "memory", "consul")
 LATER = {
-    "consul": "The Consul backend",
     "amqp": "The RabbitMQ backend",
-    "redis+sentinel": "Sentinel",
-    "redis+cluster": "Cluster",
 }
 
 LONGEST = 4096
@@ -32,10 +33,10 @@ TLS_PARAMETERS = (
     "ssl_password",
 )
 _HOW = "Write it as redis://[user:password@]host[:port][/database]."
-_ENCODE = (
+ENCODE = (
     "Percent-encode what stands in user and password: / is %2F, # is %23, @ is %40."
 )
-_UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
+UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{0,30}")
 
 
@@ -69,9 +70,9 @@ def scheme_of(url: object) -> str:
 def check_redis_url(url: str) -> Address:
     """The address in a `redis://` or `rediss://` URL. Raises `InvalidUrl`."""
     shown = masked_url(url)
-    if _UNSEEN.search(url):
+    if UNSEEN.search(url):
         raise InvalidUrl(
-            f"{shown!r} has a space or a control character in it.", "", _ENCODE
+            f"{shown!r} has a space or a control character in it.", "", ENCODE
         )
     try:
         parts = urlsplit(url)
@@ -80,21 +81,21 @@ def check_redis_url(url: str) -> Address:
         raise InvalidUrl(
             f"{shown} is not a valid URL.",
             "Its host or its port cannot be read.",
-            f"{_HOW} {_ENCODE}",
+            f"{_HOW} {ENCODE}",
         ) from None  # that error may quote a piece of the password
     if parts.fragment or "@" in f"{parts.path}{parts.query}":
-        raise InvalidUrl(f"{shown} has a / ? or # before its host ends.", "", _ENCODE)
+        raise InvalidUrl(f"{shown} has a / ? or # before its host ends.", "", ENCODE)
     if not parts.hostname:
         raise InvalidUrl(f"{shown} names no host.", "", _HOW)
     if port == 0:
         raise InvalidUrl(f"{shown} has port 0.", "", "Redis usually listens on 6379.")
-    _check_database(parts, shown)
-    _check_parameters(parts, shown)
+    check_database(parts.path.removeprefix("/"), shown)
+    check_parameters(parts, shown)
     return Address(url=url, kind="redis", shared=url)
 
 
-def _check_database(parts: SplitResult, shown: str) -> None:
-    database = parts.path.removeprefix("/")
+def check_database(database: str, shown: str) -> None:
+    """The number of a database, or nothing."""
     if database and not (database.isascii() and database.isdigit()):
         raise InvalidUrl(
             f"{shown} has the database {unquote(database)!r}.",
@@ -103,13 +104,19 @@ def _check_database(parts: SplitResult, shown: str) -> None:
         )
 
 
-def _check_parameters(parts: SplitResult, shown: str) -> None:
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        if parts.scheme != "rediss" or name not in TLS_PARAMETERS:
+def check_parameters(
+    parts: SplitResult, shown: str, more: Collection[str] = ()
+) -> dict[str, str]:
+    """What follows the question mark: how to do TLS, and `more`."""
+    tls = TLS_PARAMETERS if parts.scheme.startswith("rediss") else ()
+    found = dict(parse_qsl(parts.query, keep_blank_values=True))
+    for name, value in found.items():
+        if name not in tls and name not in more:
+            also = f" or {', '.join(more)}" if more else ""
             raise InvalidUrl(
                 f"{shown} has the parameter {name!r}.",
                 "Timeouts and limits are settings, not part of the address.",
-                f"Only rediss:// takes parameters: {', '.join(TLS_PARAMETERS)}.",
+                f"Only rediss:// takes parameters: {', '.join(TLS_PARAMETERS)}{also}.",
             )
         if name == "ssl_cert_reqs" and value not in ("none", "optional", "required"):
             raise InvalidUrl(
@@ -117,3 +124,4 @@ def _check_parameters(parts: SplitResult, shown: str) -> None:
                 "",
                 "It is none, optional or required.",
             )
+    return found

@@ -72,6 +72,22 @@ async def test_a_tag_that_was_entered_later_has_its_own_time(
     assert rest_s == pytest.approx(2, abs=0.35)
 
 
+async def test_tags_that_were_entered_one_by_one_fall_into_step(
+    keeper: HandKeeper, session: Session, store: FakeStore, clock: ManualClock
+) -> None:
+    for tag in ("{a}", "{b}", "{c}", "{d}"):
+        await session.join(tag)
+        await clock.advance(TERMS.renew_every_s / 5)
+
+    asked_at: set[float] = set()
+    for _ in range(8):
+        keeper.beats()
+        await clock.advance(await keeper.passes())
+        asked_at = {member.lease.asked_at for member in session.memberships()}
+
+    assert len(asked_at) == 1
+
+
 @pytest.mark.parametrize("trouble", [StoreUnavailable("away"), OutcomeUnknown("lost")])
 async def test_a_failed_renewal_is_tried_again_soon(
     trouble: StoreUnavailable,

@@ -312,6 +312,20 @@ async def test_children_get_their_orders(stage, monkeypatch):
     assert stage.queue.counts().done_total == 4
 
 
+async def test_who_gives_up_starting_leaves_no_worker_behind(stage, monkeypatch):
+    class Slow(FakeSupervisor):
+        async def start(self, count):
+            await asyncio.sleep(60)
+
+    monkeypatch.setattr(workforce, "Supervisor", Slow)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await stage.queue.start_workers(2)
+
+    assert Slow.made.pids == ()
+    assert stage.queue.worker_pids == ()
+
+
 async def test_workers_that_did_not_start_may_be_started_again(stage, monkeypatch):
     monkeypatch.setattr(workforce, "Supervisor", FakeSupervisor)
 

@@ -99,9 +99,9 @@ async def test_parcels_are_sent_as_four_words_each(broker, calls):
 @pytest.mark.parametrize(
     ("move", "words"),
     [
-        (after_success(b"1", 90.0), ("d", 90_000, b"1")),
-        (after_success(b"1", 0.0), ("d", 60_000, b"")),
-        (after_cancel(5.0), ("C", 5000, b"")),
+        (after_success(b"1", 90.0), ("d", 90_000, b"d1")),
+        (after_success(b"1", 0.0), ("d", 60_000, b"d")),
+        (after_cancel(5.0), ("C", 5000, b"c")),
         (Move(MoveKind.RETRY, 1.5, record=(1, 0, 0)), ("r", 1500, "1|0|0")),
         (Move(MoveKind.RETRY, 1.5, record=(1, 2, 3)), ("r", 1500, "1|3|2")),
         (after_release(a_lease()), ("b", 0, "")),
@@ -118,7 +118,7 @@ async def test_a_finished_task_is_five_words(broker, calls, move, words):
     assert args[:13] == [
         "p.1", 1, 7, 3, 2, 1, 6, 5, "br", "to:p", "work:now", 10_000, 1,
     ]  # fmt: skip
-    assert tuple(args[13:]) == ("a", 1, *words)
+    assert tuple(args[13:]) == ("a", "p.1|1|1|1", *words)
 
 
 @pytest.mark.parametrize(
@@ -356,7 +356,7 @@ async def test_a_dead_session_is_cleaned_in_every_queue_and_told(calls, heard):
     assert heard.all(TaskDied)[0].task_id == "x"
     assert queues.place("a") is queues.place("a")
     assert queues.index_key("{t}") == "{t}:j::who"
-    assert queues.mailbox("{t}", "p").channel == "{t}:j:to:p"
+    assert queues.mailbox("p").channel_in("{t}") == "{t}:j:to:p"
 
 
 async def test_a_session_without_claims_is_only_taken_off_the_list(calls, heard):

@@ -244,6 +244,7 @@ async def test_a_child_that_cannot_begin_says_why_and_ends_all(
 
     with pytest.raises(QueueError, match="no module named app"):
         await starting
+    await supervisor.stop()
     assert supervisor.pids == ()
 
 
@@ -266,6 +267,7 @@ async def test_children_that_are_never_ready_are_given_up(
 
     with pytest.raises(QueueError, match="not ready within"):
         await supervisor.start(1)
+    await supervisor.stop()
 
     assert nursery.processes[0].signals[0] == signal.SIGTERM
 

@@ -30,7 +30,7 @@ def broker() -> FakeBroker:
 
 @pytest.fixture
 def waiting() -> Waiting:
-    return Waiting("to:p", SystemClock())
+    return Waiting(SystemClock())
 
 
 async def test_a_result_that_is_there_is_returned_at_once(waiting, broker):

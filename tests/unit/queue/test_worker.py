@@ -38,7 +38,7 @@ class Stage:
         self.broker = FakeBroker()
         self.session = FakeSession()
         self.inbox = FakeInbox()
-        self.mailbox = Mailbox(self.inbox, "to:p")
+        self.mailbox = Mailbox(self.inbox, "p")
         self.handlers = Handlers()
         self.gate = asyncio.Event()
         self.begun = asyncio.Event()
@@ -71,11 +71,14 @@ async def test_a_message_wakes_the_queue_that_it_names(stage):
     stage.broker.put("t")
     stage.gate.set()
 
-    stage.inbox.channels["to:p"](b"wnobody")
-    stage.inbox.channels["to:p"](b"wq")
+    stage.inbox.channels["{t}:j:to:p"](b"wnobody")
+    stage.inbox.channels["{t}:j:to:p"](b"wq")
 
     await stage.settled(1)
-    assert (stage.worker.queues, stage.worker.channel) == (("q",), "to:p")
+    assert (stage.worker.queues, stage.worker.channel_in("{t}")) == (
+        ("q",),
+        "{t}:j:to:p",
+    )
 
 
 async def test_a_message_stops_a_running_task(stage):
@@ -83,7 +86,7 @@ async def test_a_message_stops_a_running_task(stage):
     await stage.worker.start([stage.desk])
     await stage.begun.wait()
 
-    stage.inbox.channels["to:p"](b"ct")
+    stage.inbox.channels["{t}:j:to:p"](b"ct")
 
     await stage.settled(1)
     assert stage.broker.moves(MoveKind.CANCELLED) == ["t"]
@@ -179,11 +182,13 @@ def test_tallies_are_added_up():
 
 async def test_the_mailbox_opens_once_and_hears_of_gaps(heard):
     inbox, gaps = FakeInbox(), []
-    mailbox = Mailbox(inbox, "to:p")
+    mailbox = Mailbox(inbox, "p")
     mailbox.on_gap = lambda: gaps.append(1)
 
-    await mailbox.open()
-    await mailbox.open()
+    await mailbox.open("{t}")
+    await mailbox.open("{t}")
+    await mailbox.open("{u}")
+    assert set(inbox.channels) == {"{t}:j:to:p", "{u}:j:to:p"}
     mailbox.hear(b"d\xff")
     mailbox.hear(b"?")
     inbox.resync[0]()

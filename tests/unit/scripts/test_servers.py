@@ -1,6 +1,8 @@
 """A server is found, or named loudly with what to do; in CI a missing one fails."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +23,7 @@ def path(tmp_path: Path) -> Path:
 
 def look(path: Path, **environment: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "servers.py"],
+        [sys.executable, ROOT / "scripts" / "servers.py", "redis-server"],
         env={"PATH": str(path), "HOME": os.devnull, **environment},
         capture_output=True,
         text=True,
@@ -93,3 +95,69 @@ def test_what_the_script_tells_to_start_is_in_docker_compose(path):
     service = said.partition("--wait ")[2].split()[0]
     assert f"\n  {service}:\n" in compose
     assert "QUORATE_TEST_REDIS_URL=" in compose
+
+
+def elsewhere(tmp_path: Path) -> Path:
+    """The scripts in a checkout where nothing was fetched yet."""
+    shutil.copytree(ROOT / "scripts", tmp_path / "checkout" / "scripts")
+    return tmp_path / "checkout"
+
+
+def test_a_server_that_can_only_be_fetched_is_named_with_what_to_do(path, tmp_path):
+    done = subprocess.run(
+        [sys.executable, elsewhere(tmp_path) / "scripts" / "servers.py", "consul"],
+        env={"PATH": str(path), "CI": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "MISSING: consul 1.8 or newer" in done.stdout
+    assert "this is not a Debian: it has no apt-get" in done.stdout
+    assert "put the program consul on the PATH" in done.stdout
+    assert "docker compose up --detach --wait consul" in done.stdout
+    assert "QUORATE_TEST_CONSUL_URL" in done.stdout
+
+
+def test_what_was_fetched_before_is_found(path, tmp_path):
+    checkout = elsewhere(tmp_path)
+    program = checkout / ".servers/consul/usr/bin/consul"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho Consul v1.8.7\n")
+    program.chmod(0o755)
+
+    done = subprocess.run(
+        [sys.executable, checkout / "scripts" / "servers.py", "consul"],
+        env={"PATH": str(path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == f"consul 1.8.7 ({program})\n"
+
+
+def test_every_server_of_the_tests_is_in_docker_compose():
+    script = (ROOT / "scripts" / "servers.py").read_text()
+    compose = (ROOT / "docker-compose.yml").read_text()
+
+    services = re.findall(r'compose="(\w+)"', script)
+
+    assert len(services) == len(re.findall(r"^    Server\($", script, re.MULTILINE))
+    for service in services:
+        assert f"\n  {service}:\n" in compose
+    for variable in re.findall(r'variable="(\w+)"', script):
+        assert f"{variable}=" in compose
+
+
+def test_a_name_that_is_no_server_is_refused():
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "servers.py", "mysql"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "redis-server, consul, postgres" in done.stdout

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-TARGETS = {"help", "demo", "test", "bench", "lint", "servers", "clean"}
+TARGETS = {"help", "demo", "test", "bench", "faults", "lint", "servers", "clean"}
 
 
 def run(*command: str | Path, folder: Path = ROOT, path: str = "/usr/bin:/bin", **more):

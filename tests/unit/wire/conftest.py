@@ -8,6 +8,7 @@ import pytest
 from tests.unit.wire.scripted_server import ScriptedServer
 
 from quorate.wire.calls import Calls
+from quorate.wire.scripts import Dialect
 
 MakeCalls = Callable[..., Calls]
 
@@ -24,9 +25,9 @@ async def make_calls(scripted: ScriptedServer) -> AsyncIterator[MakeCalls]:
     made: list[Calls] = []
 
     def make(
-        kind: type[Calls] = Calls, *, timeout_s: float = 1.0, shebang: bool = True
+        kind: type[Calls] = Calls, *, timeout_s: float = 1.0, dialect: Dialect = "whole"
     ) -> Calls:
-        calls = kind(scripted.dialer(), timeout_s=timeout_s, shebang=shebang)
+        calls = kind(scripted.dialer(), timeout_s=timeout_s, dialect=dialect)
         made.append(calls)
         return calls
 

@@ -182,8 +182,8 @@ async def test_a_server_that_knows_no_shebang_gets_the_bare_text(
 ) -> None:
     script = calls_module.Script("t/s", "#!lua\nx", "1", "x", "2", idempotent=False)
 
-    await make_calls(shebang=False).call(script, [], [])
-    await make_calls(shebang=True).call(script, [], [])
+    await make_calls(dialect="bare").call(script, [], [])
+    await make_calls(dialect="whole").call(script, [], [])
 
     assert [heard[1] for heard in scripted.heard] == [b"2", b"1"]
 
@@ -217,7 +217,7 @@ async def test_what_the_server_says_of_itself_is_not_the_callers_fault(
     with pytest.raises((StoreUnavailable, StoreRefused)) as told:
         await make_calls().command("GET", "a")
 
-    assert type(told.value) is kind
+    assert isinstance(told.value, kind)
     assert told.value.why == said
     if isinstance(told.value, StoreRefused):
         assert told.value.code == code

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,13 +27,14 @@ from tests.unit.wire.stories import (
 from quorate.core.errors import OutcomeUnknown
 from quorate.wire.calls import Calls
 from quorate.wire.link import Link
+from quorate.wire.orders import Order
 
 
 class GivesUpItsPlace(Calls):
     """A cancelled caller leaves the line, so its reply goes to the next one."""
 
-    def _send(self, packed: bytes, name: str) -> asyncio.Future[Any]:
-        future = super()._send(packed, name)
+    def _send(self, packed: bytes, order: Order) -> asyncio.Future[Any]:
+        future = super()._send(packed, order)
 
         def leave(done: asyncio.Future[Any]) -> None:
             if done.cancelled():
@@ -69,15 +71,15 @@ class SharesTheLine(Calls):
 class SendsEverythingAgain(Calls):
     """What may have happened is done once more."""
 
-    async def _ask(self, packed: bytes, name: str, *, again: bool) -> Any:
-        return await super()._ask(packed, name, again=True)
+    async def _ask(self, packed: bytes, order: Order) -> Any:
+        return await super()._ask(packed, replace(order, again=True))
 
 
 class SendsNothingAgain(Calls):
     """Even what could safely be sent again is given up."""
 
-    async def _ask(self, packed: bytes, name: str, *, again: bool) -> Any:
-        return await super()._ask(packed, name, again=False)
+    async def _ask(self, packed: bytes, order: Order) -> Any:
+        return await super()._ask(packed, replace(order, again=False))
 
 
 @pytest.mark.parametrize(

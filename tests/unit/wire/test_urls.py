@@ -81,10 +81,7 @@ BAD = [
     ("memorry://x", "Did you mean memory://"),
     ("http://localhost", "is not a backend"),
     ("unix:///tmp/redis.sock", "is not a backend"),
-    ("consul://localhost", "not part of this version"),
     ("amqp://localhost", "not part of this version"),
-    ("redis+sentinel://localhost", "not part of this version"),
-    ("redis+cluster://localhost", "not part of this version"),
     (None, "must be text"),
     (6379, "must be text"),
     (b"redis://localhost", "must be text"),
@@ -105,7 +102,7 @@ TELLING = [
     "redis:/user:hunter2@localhost",
     "user:hunter2@localhost:6379",
     "user:hunter2@localhost://x",
-    "consul://user:hunter2@localhost",
+    "amqp://user:hunter2@localhost",
 ]
 
 

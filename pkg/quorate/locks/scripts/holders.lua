@@ -48,7 +48,7 @@ local function end_claim(name, id)
     if mode == 'x' or redis.call('HLEN', key) <= 2 then
       redis.call('HDEL', key, 'm')
       if not settle(name, false, mode) then
-        redis.call('PEXPIRE', key, kept_ms)
+        keep(key, redis.call('HGET', key, 'f'))
       end
     end
     return 'held'

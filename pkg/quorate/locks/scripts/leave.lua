@@ -10,12 +10,12 @@
 local name, id, echo = ARGV[1], ARGV[2], ARGV[3]
 -- The usual case, before what only the others need: ours, and nobody waits.
 local key = holds(name)
-local found = redis.call('HMGET', key, id, 'm')
+local found = redis.call('HMGET', key, id, 'm', 'f')
 if found[1] and found[2] == 'x' and echo == '0'
     and redis.call('EXISTS', writers(name), readers(name)) == 0 then
   local session = string.match(found[1], '^[^\n]*\n[^\n]*\n[^\n]*\n([^\n]*)')
   redis.call('HDEL', key, id, 'm')
-  redis.call('PEXPIRE', key, kept_ms)
+  keep(key, found[3])
   redis.call('SREM', claims(session), lines(id, name))
   return 'held'
 end

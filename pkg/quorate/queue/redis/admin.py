@@ -6,8 +6,8 @@ from quorate.core.codec import decode
 from quorate.core.errors import InvalidInput
 from quorate.queue.model import ALL_SHED, PRIORITIES, Explanation, TaskState
 from quorate.queue.ports import Audit
-from quorate.wire.calls import Calls
 from quorate.wire.link import Reply
+from quorate.wire.ports import Caller
 from quorate.wire.scripts import load
 
 from .broker import LETTERS
@@ -24,7 +24,7 @@ MEND_AT_ONCE = 50
 class RedisQueueAdmin:
     """One queue."""
 
-    def __init__(self, calls: Calls, keys: QueueKeys) -> None:
+    def __init__(self, calls: Caller, keys: QueueKeys) -> None:
         self._calls = calls
         self._keys = keys
 

@@ -31,7 +31,7 @@ from quorate.queue.ports import (
     RollCall,
     TakenBack,
 )
-from quorate.wire.calls import Calls
+from quorate.wire.ports import Caller
 from quorate.wire.scripts import load
 
 from .fenced import check_fenced
@@ -70,7 +70,7 @@ class RedisBroker:
     """One queue on one server."""
 
     def __init__(
-        self, calls: Calls, keys: QueueKeys, config: QueueConfig, home: str = ""
+        self, calls: Caller, keys: QueueKeys, config: QueueConfig, home: str = ""
     ) -> None:
         self._home = home
         self._calls = calls
@@ -129,7 +129,7 @@ class RedisBroker:
             len(request.finished),
         ]
         for finished in request.finished:
-            args += _settlement(finished)
+            args += _settlement(me, finished)
         reply = await self._calls.call(
             _EXCHANGE,
             [keys.sessions, keys.prefix, keys.with_claims, keys.queues_of(me)],
@@ -235,26 +235,31 @@ class RedisBroker:
         )
 
 
-def _settlement(finished: Finished) -> tuple[str | bytes | int, ...]:
-    """A finished task in five words; a capital letter has its notes removed."""
+def _settlement(session: str, finished: Finished) -> tuple[str | bytes | int, ...]:
+    """A finished task in five words; a capital letter has its notes removed.
+
+    The second is the claim as the server has it, under the session that settles: who
+    settles the task of another is refused.
+    """
     lease, move, is_marked = finished
     is_marked = is_marked or lease.has_record
+    claim = f"{session}|{lease.token}|{lease.lane}|1"
     match move.kind:
         case MoveKind.DONE:
             keep_ms = _ms(max(FORGOTTEN_AFTER_S, move.keep_s))
-            body = move.body if move.keep_s > 0 else b""
-            return lease.id, lease.token, "D" if is_marked else "d", keep_ms, body
+            body = b"d" + move.body if move.keep_s > 0 else b"d"
+            return lease.id, claim, "D" if is_marked else "d", keep_ms, body
         case MoveKind.CANCELLED:
-            return lease.id, lease.token, "C", _ms(move.keep_s), b""
+            return lease.id, claim, "C", _ms(move.keep_s), b"c"
         case MoveKind.DEAD:
-            return lease.id, lease.token, "X" if is_marked else "x", 0, move.body
+            return lease.id, claim, "X" if is_marked else "x", 0, move.body
         case MoveKind.RETRY | MoveKind.BACK as kind:
             failures, crashes, bounces = move.record
             record = f"{failures}|{bounces}|{crashes}" if any(move.record) else ""
             code = "r" if kind is MoveKind.RETRY else "b"
             return (
                 lease.id,
-                lease.token,
+                claim,
                 code.upper() if is_marked else code,
                 _ms(move.delay_s),
                 record,

@@ -8,7 +8,7 @@ from quorate.core.codec import decode
 from quorate.core.errors import InvalidPayload
 from quorate.queue.envelope import read_header, read_payload
 from quorate.queue.model import PRIORITIES, DeadLetter
-from quorate.wire.calls import Calls
+from quorate.wire.ports import Caller
 from quorate.wire.scripts import Script, load
 
 from .keys import QueueKeys
@@ -23,7 +23,7 @@ AT_ONCE = 100
 class RedisDeadLetters:
     """The dead letters of one queue."""
 
-    def __init__(self, calls: Calls, keys: QueueKeys) -> None:
+    def __init__(self, calls: Caller, keys: QueueKeys) -> None:
         self._calls = calls
         self._keys = keys
 

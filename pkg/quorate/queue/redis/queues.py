@@ -20,7 +20,7 @@ from quorate.wire.redis import Wire
 from .admin import RedisQueueAdmin
 from .broker import RedisBroker
 from .dead_letters import RedisDeadLetters
-from .keys import QueueKeys, channels, queues_of_key, with_claims_key
+from .keys import QueueKeys, queues_of_key, with_claims_key
 from .mailbox import Mailbox
 from .results import RedisResults
 
@@ -70,9 +70,9 @@ class RedisQueues:
             )
         return found
 
-    def mailbox(self, tag: str, session_id: str) -> Mailbox:
+    def mailbox(self, session_id: str) -> Mailbox:
         """Where this process hears of its tasks."""
-        return Mailbox(self._wire.inbox, f"{channels(tag)}{session_id}")
+        return Mailbox(self._wire.inbox, session_id)
 
     def index_key(self, tag: str) -> str:
         """The sessions with claims in any queue of `tag`."""

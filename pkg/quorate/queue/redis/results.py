@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quorate.queue.ports import Found
-from quorate.wire.calls import Calls
+from quorate.wire.ports import Caller
 from quorate.wire.scripts import load
 
 from .broker import LETTERS
@@ -15,7 +15,7 @@ _FIND = load("quorate.queue.redis", "find")
 class RedisResults:
     """The tasks of one queue."""
 
-    def __init__(self, calls: Calls, keys: QueueKeys) -> None:
+    def __init__(self, calls: Caller, keys: QueueKeys) -> None:
         self._calls = calls
         self._keys = keys
 

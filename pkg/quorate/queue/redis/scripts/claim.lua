@@ -28,33 +28,37 @@ end
 -- An id whose envelope is gone was cancelled in its lane and is dropped here.
 local function claim(base, session, ids, lanes, token)
   local claims, owners, mine, gone = {}, {}, {}, {}
+  local at, count = 0, 0
+  local marks = {[0] = '|0|', '|1|', '|2|'}
   if #ids == 0 then
     return claims, mine
   end
   local envelopes = redis.call('HMGET', base .. 'job', unpack(ids))
   local records = redis.call('HMGET', base .. 'att', unpack(ids))
+  local who = session .. '|'
   for n, id in ipairs(ids) do
+    local record = records[n]
     if envelopes[n] then
-      local record = records[n] or ''
       local begun = '1'
-      if record ~= '' and string.sub(record, -2) ~= '|0' then
+      if record and string.sub(record, -2) ~= '|0' then
         begun = '0'
       end
-      local number = string.format('%.0f', token + #mine)
-      mine[#mine + 1] = id
-      owners[#owners + 1] = id
-      owners[#owners + 1] = session .. '|' .. number .. '|' .. lanes[n] .. '|' .. begun
-      local at = #claims
-      claims[at + 1], claims[at + 2], claims[at + 3] = id, number, lanes[n]
-      claims[at + 4], claims[at + 5] = record, envelopes[n]
-    elseif records[n] then
+      local number, lane = string.format('%.0f', token + count), lanes[n]
+      count = count + 1
+      mine[count] = id
+      owners[count * 2 - 1] = id
+      owners[count * 2] = who .. number .. marks[lane] .. begun
+      claims[at + 1], claims[at + 2], claims[at + 3] = id, number, lane
+      claims[at + 4], claims[at + 5] = record or '', envelopes[n]
+      at = at + 5
+    elseif record then
       gone[#gone + 1] = id
     end
   end
   if #gone > 0 then
     redis.call('HDEL', base .. 'att', unpack(gone))
   end
-  if #mine > 0 then
+  if count > 0 then
     redis.call('HSET', base .. 'own', unpack(owners))
     redis.call('SADD', base .. 'mine:' .. session, unpack(mine))
   end

@@ -6,7 +6,7 @@
 --       4 queues in which this session has claims
 -- ARGV  1 session, 2 exchanger, 3 number, 4-6 how many of each lane, 7 most in all,
 --       8 most outside the first lane, 9 flags, 10 channel, 11 queue, 12 most dead letters,
---       13 how many are finished, 14… those: id, token, code, number, body
+--       13 how many are finished, 14… those: id, claim, code, number, body
 --       flags: u upkeep, l look, b ring me when the lanes had too little, r my bell may
 --       hang still from before
 -- returns {0 dead | 1 | 2 overtaken, claims, stale ids, shed level, ms until a task is

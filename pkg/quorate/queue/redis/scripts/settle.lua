@@ -1,46 +1,55 @@
--- Settle finished tasks: five words each, id, token, code, number, body.
---   d done, kept for number ms · c cancelled · x dead, body is the note
+-- Settle finished tasks: five words each, id, claim (as it stands in `own`), code, number,
+-- body.
+--   d done, c cancelled: body is kept as the result for number ms · x dead: body is the note
 --   r after number ms, body is the new record · b the same, at the front of its lane
--- A code in capitals says that the task has a record to be forgotten.
+-- A code in capitals says that the task left notes to be removed.
 -- Returns the ids that are not ours any more; nothing is done to those.
 local function settle(base, queue, session, first, count, waiting, most_dead, now)
   local stale, mine, over, clean, results, ends = {}, {}, {}, {}, {}, {}
   local due, records, notes, died = {}, {}, {}, {}
-  local back = new_lanes()
+  local back, scores = new_lanes(), {}
+  local settled, finished = 0, 0
   if count == 0 then
     return stale
   end
   local ids = {}
-  for n = 0, count - 1 do
-    ids[n + 1] = ARGV[first + n * 5]
+  for n = 1, count do
+    ids[n] = ARGV[first + n * 5 - 5]
   end
   local owners = redis.call('HMGET', base .. 'own', unpack(ids))
-  for n = 0, count - 1 do
-    local at = first + n * 5
-    local id, code, number, body = ids[n + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]
-    local claim = session .. '|' .. ARGV[at + 1] .. '|'
-    local owner = owners[n + 1]
-    if not owner or string.sub(owner, 1, #claim) ~= claim then
+  for n = 1, count do
+    local at = first + n * 5 - 5
+    local id, claim, code = ids[n], ARGV[at + 1], ARGV[at + 2]
+    local number, body = ARGV[at + 3], ARGV[at + 4]
+    local owner = owners[n]
+    -- A suspect that has not begun differs in the last mark.
+    if owner ~= claim and string.sub(owner or '', 1, -2) ~= string.sub(claim, 1, -2) then
       stale[#stale + 1] = id
     else
-      mine[#mine + 1] = id
-      local kind = string.lower(code)
-      if kind ~= code then
-        clean[#clean + 1] = id
+      settled = settled + 1
+      mine[settled] = id
+      local kind = code
+      if code ~= 'd' then
+        kind = string.lower(code)
+        if kind ~= code then
+          clean[#clean + 1] = id
+        end
       end
       if kind == 'd' or kind == 'c' then
-        over[#over + 1] = id
-        results[#results + 1] = id
-        results[#results + 1] = kind .. body
-        ends[#ends + 1] = now + tonumber(number)
-        ends[#ends + 1] = id
+        if not scores[number] then
+          scores[number] = string.format('%.0f', now + tonumber(number))
+        end
+        finished = finished + 1
+        over[finished] = id
+        results[finished * 2 - 1], results[finished * 2] = id, body
+        ends[finished * 2 - 1], ends[finished * 2] = scores[number], id
       elseif kind == 'x' then
         died[#died + 1] = now
         died[#died + 1] = id
         notes[#notes + 1] = id
         notes[#notes + 1] = body
       else
-        local lane = string.sub(owner, #claim + 1, #claim + 1)
+        local lane = string.sub(owner, -3, -3)
         if tonumber(number) > 0 then
           due[#due + 1] = now + tonumber(number)
           due[#due + 1] = lane .. ':' .. id
@@ -55,7 +64,7 @@ local function settle(base, queue, session, first, count, waiting, most_dead, no
       end
     end
   end
-  if #mine == 0 then
+  if settled == 0 then
     return stale
   end
   redis.call('HDEL', base .. 'own', unpack(mine))
@@ -65,7 +74,7 @@ local function settle(base, queue, session, first, count, waiting, most_dead, no
     redis.call('HDEL', base .. 'prog', unpack(clean))
     redis.call('ZREM', base .. 'stop', unpack(clean))
   end
-  if #over > 0 then
+  if finished > 0 then
     redis.call('HDEL', base .. 'job', unpack(over))
     redis.call('HSET', base .. 'res', unpack(results))
     redis.call('ZADD', base .. 'resx', unpack(ends))

@@ -11,7 +11,7 @@ local function upkeep(base, now)
     redis.call('ZREM', base .. 'due', unpack(due))
     put(base, 'RPUSH', ready)
   end
-  local old = redis.call('ZRANGEBYSCORE', base .. 'resx', '-inf', now, 'LIMIT', 0, 256)
+  local old = redis.call('ZRANGEBYSCORE', base .. 'resx', '-inf', now, 'LIMIT', 0, 1000)
   if #old > 0 then
     redis.call('ZREM', base .. 'resx', unpack(old))
     redis.call('HDEL', base .. 'res', unpack(old))

@@ -1,0 +1,153 @@
+"""Every key and every channel of a script lies in one slot of a Cluster.
+
+A script may name what it was given in KEYS, and what it makes of that by appending: a
+key's hash tag stands in front. Names are followed through locals, functions and their
+parameters. What comes from ARGV or out of the data has no tag that could be trusted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from .tree import Fault, House
+
+KEYLESS = {"TIME"}
+HANDED_IN = {
+    "queue/redis/scripts/ring.lua": {"channel"},
+    "queue/redis/scripts/tell.lua": {"channel"},
+    "queue/redis/scripts/cancel.lua": {"ARGV"},
+}
+"""Channels that Python gave with the tag of the queue in front."""
+
+_INCLUDE = re.compile(r"^-- include (\w+)$", re.MULTILINE)
+_COMMENT = re.compile(r"--[^\n]*")
+_CALL = re.compile(r"redis\.p?call\(")
+_FUNCTION = re.compile(r"\bfunction (\w+)\(([^)]*)\)")
+_LOCAL = re.compile(r"(?:\blocal )?\b((?:\w+, )*\w+) = ([^\n]+)")
+_RETURN = re.compile(r"\bfunction (\w+)\([^)]*\)\s+return ([^\n]+?)(?: end)?\n")
+_EITHER = re.compile(r".+? and (.+) or (.+)")
+_ATOM = re.compile(r"(?:string\.g?sub\()?\s*\(*([A-Za-z_]\w*)")
+
+
+def slots(house: House) -> Iterator[Fault]:
+    """Keys and channels of a script are made of KEYS, so that they lie in one slot."""
+    for path, text in house.lua.items():
+        code = _COMMENT.sub("", _whole(house, path, text))
+        tagged = _tagged(code)
+        own = _COMMENT.sub(lambda found: " " * len(found[0]), text)
+        for found in _CALL.finditer(own):
+            command, *rest = [*_arguments(own, found.end()), ""]
+            if command.strip("'") in KEYLESS:
+                continue
+            if not _atoms(rest[0]) <= tagged | HANDED_IN.get(path, set()):
+                line = own.count("\n", 0, found.start()) + 1
+                yield Fault(path, line, f"{command} of {rest[0]!r}: not made of KEYS")
+
+
+def publishing(house: House) -> Iterator[Fault]:
+    """A message is sent by redis.call('PUBLISH', …): a Cluster is told SPUBLISH."""
+    for path, text in house.lua.items():
+        for number, line in enumerate(_COMMENT.sub("", text).splitlines(), 1):
+            told = line.replace("redis.call('PUBLISH',", "")
+            if "PUBLISH" in told:
+                yield Fault(path, number, "PUBLISH that the loader does not know")
+
+
+def _whole(house: House, path: str, text: str) -> str:
+    """The script as the server gets it; a fragment is read with who includes it."""
+    folder = PurePosixPath(path).parent
+    inside = _expanded(house, folder, text)
+    name = PurePosixPath(path).stem
+    users = [
+        _expanded(house, folder, other)
+        for place, other in house.lua.items()
+        if PurePosixPath(place).parent == folder
+        and name in _INCLUDE.findall(_expanded_names(house, folder, other))
+    ]
+    return "\n".join([inside, *users])
+
+
+def _expanded(house: House, folder: PurePosixPath, text: str, depth: int = 5) -> str:
+    def fragment(found: re.Match[str]) -> str:
+        inner = house.lua.get(f"{folder}/{found[1]}.lua", "")
+        return _expanded(house, folder, inner, depth - 1) if depth else ""
+
+    return _INCLUDE.sub(fragment, text)
+
+
+def _expanded_names(house: House, folder: PurePosixPath, text: str) -> str:
+    """The include lines of a script and of what it includes."""
+    lines, todo = set[str](), _INCLUDE.findall(text)
+    while todo:
+        name = todo.pop()
+        if name not in lines:
+            lines.add(name)
+            todo += _INCLUDE.findall(house.lua.get(f"{folder}/{name}.lua", ""))
+    return "\n".join(f"-- include {name}" for name in lines)
+
+
+def _tagged(code: str) -> set[str]:
+    """The names of which each value begins with one of KEYS."""
+    values: dict[str, list[str]] = {}
+    for found in _LOCAL.finditer(code):
+        names, exprs = found[1].split(", "), _split(found[2])
+        for name, expr in zip(names, exprs, strict=False):
+            values.setdefault(name, []).append(expr)
+    for found in _RETURN.finditer(code):
+        values.setdefault(found[1], []).append(found[2])
+    for found in _FUNCTION.finditer(code):
+        function, parameters = found[1], [p.strip() for p in found[2].split(",")]
+        for call in re.finditer(rf"(?<!function )\b{function}\(", code):
+            given = _arguments(code, call.end())
+            for parameter, expr in zip(parameters, given, strict=False):
+                values.setdefault(parameter, []).append(expr)
+    tagged = {"KEYS"} | set(values)
+    while True:
+        kept = {
+            name
+            for name in tagged
+            if name == "KEYS" or all(_atoms(e) <= tagged for e in values[name])
+        }
+        if kept == tagged:
+            return tagged
+        tagged = kept
+
+
+def _atoms(expr: str) -> set[str]:
+    """The names that may stand in front of a value: there the tag comes from."""
+    either = _EITHER.fullmatch(expr.strip())
+    if either:
+        return _atoms(either[1]) | _atoms(either[2])
+    found = _ATOM.match(expr.strip())
+    return {found[1] if found else ""}
+
+
+def _arguments(code: str, start: int) -> list[str]:
+    """The arguments of the call whose bracket opens right before `start`."""
+    depth, at, quoted = 1, start, False
+    while depth and at < len(code):
+        if code[at] == "'" and code[at - 1] != "\\":
+            quoted = not quoted
+        elif not quoted:
+            depth += {"(": 1, "{": 1, ")": -1, "}": -1}.get(code[at], 0)
+        at += 1
+    return _split(code[start : at - 1])
+
+
+def _split(text: str) -> list[str]:
+    """`text` at its commas, but not inside of brackets and quotes."""
+    parts, depth, quoted, begin = [], 0, False, 0
+    for at, sign in enumerate(text):
+        if sign == "'" and text[at - 1] != "\\":
+            quoted = not quoted
+        elif not quoted:
+            depth += {"(": 1, "{": 1, "[": 1, ")": -1, "}": -1, "]": -1}.get(sign, 0)
+            if sign == "," and depth == 0:
+                parts.append(text[begin:at].strip())
+                begin = at + 1
+    return [*parts, text[begin:].strip()]
+
+
+RULES = (slots, publishing)

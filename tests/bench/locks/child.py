@@ -1,0 +1,163 @@
+"""A process that takes locks as it is told.
+
+    python -m tests.bench.locks.child '{"peer": "<module>", "url": …}'
+
+Runs in the environment of its peer. Reads orders, one JSON object a line, and answers
+each with one; ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Coroutine
+from typing import Any
+
+from tests.bench.locks import child_loops, child_threads
+from tests.bench.spread import Spread
+
+WARM_UP = 200
+
+
+class Child:
+    """One peer, and what is asked of it."""
+
+    def __init__(self, peer: Any) -> None:
+        self.peer = peer
+        self.held: list[object] = []
+        self.latencies: list[float] = []
+        self.waiting: list[asyncio.Future[None]] = []
+
+    @property
+    def is_blocking(self) -> bool:
+        return hasattr(self.peer, "take")
+
+    async def do(self, order: dict[str, Any]) -> dict[str, Any]:
+        what = order.pop("do")
+        known = getattr(self, f"do_{what}", None)
+        if known is not None:
+            answer: dict[str, Any] = await known(**order)
+            return answer
+        if self.is_blocking and hasattr(child_threads, what):
+            return dict(getattr(child_threads, what)(self.peer, **order))
+        loop: Coroutine[Any, Any, dict[str, Any]]
+        loop = getattr(child_loops, what)(self.peer, **order)
+        return await loop
+
+    async def do_warm_up(self) -> dict[str, Any]:
+        """Scripts loaded, pools filled, code run: what is measured is the usual."""
+        for _ in range(WARM_UP):
+            await self.peer.release(await self.peer.acquire("warm-up"))
+        if hasattr(self.peer, "bare"):
+            for _ in range(WARM_UP):
+                await self.peer.bare()
+        return {}
+
+    async def do_some_pairs(self, pairs: int) -> dict[str, Any]:
+        for _ in range(pairs):
+            await self.peer.release(await self.peer.acquire("alone"))
+        return {"pairs": pairs}
+
+    async def do_hold(self, names: list[str]) -> dict[str, Any]:
+        for at in range(0, len(names), 1000):
+            some = names[at : at + 1000]
+            self.held += await asyncio.gather(*map(self.peer.acquire, some))
+        gc.collect()
+        return {"held": len(self.held)}
+
+    async def do_let_go(self) -> dict[str, Any]:
+        held, self.held = self.held, []
+        for one in held:
+            await self.peer.release(one)
+        return {}
+
+    async def do_wait(self, tasks: int) -> dict[str, Any]:
+        """Wait for a lock that somebody holds; the answer comes before the lock."""
+        if self.is_blocking:
+            child_threads.wait(self.peer, tasks)
+            return {}
+
+        async def work() -> None:
+            await self.peer.release(await self.peer.acquire("held"))
+
+        self.waiting = [asyncio.ensure_future(work()) for _ in range(tasks)]
+        return {}
+
+    async def do_turn(self, hold_s: float) -> dict[str, Any]:
+        """Take the lock once, whenever it is our turn."""
+        held = await self.peer.acquire("held")
+        await asyncio.sleep(hold_s)
+        await self.peer.release(held)
+        return {}
+
+    async def do_publish(self, seconds: float) -> dict[str, Any]:
+        """A message each millisecond or so, with the moment before it was sent."""
+        sent, end = 0, time.monotonic() + seconds
+        while (now := time.monotonic()) < end:
+            await self.peer.publish("news", repr(now))
+            sent += 1
+            await asyncio.sleep(0.001)
+        return {"sent": sent}
+
+    async def do_subscribe(self) -> dict[str, Any]:
+        await self.peer.subscribe("news", self._hear)
+        return {}
+
+    def _hear(self, body: bytes) -> None:
+        self.latencies.append(time.monotonic() - float(body))
+
+    async def do_heard(self) -> dict[str, Any]:
+        heard, self.latencies = self.latencies, []
+        spread = Spread.of(heard, child_loops.US)
+        return {"heard_us": child_loops.facts(spread)}
+
+    async def do_cpu(self) -> dict[str, Any]:
+        return {"cpu_s": time.process_time()}
+
+
+async def obey(settings: dict[str, Any]) -> None:
+    peer = importlib.import_module(settings["peer"]).Peer()
+    await peer.open(settings["url"], settings.get("options", {}))
+    child = Child(peer)
+    loop = asyncio.get_running_loop()
+    orders = asyncio.StreamReader()
+    await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(orders), sys.stdin
+    )
+    answer({"ready": os.getpid()})
+    while line := await orders.readline():
+        try:
+            answer(await child.do(json.loads(line)))
+        except Exception as error:
+            traceback.print_exc()
+            answer({"failed": f"{type(error).__name__}: {error}"})
+    if not child.waiting and not child.held:
+        await peer.close()
+
+
+def answer(facts: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    settings = json.loads(sys.argv[1])
+    logging.basicConfig(level=logging.ERROR)
+    if settings.get("uvloop", True):
+        import uvloop
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(obey(settings))
+    else:
+        asyncio.run(obey(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Bugs of locks, planted on purpose in a process: the runs have to catch each.
+
+A bug in Lua is a line made wrong; a bug in Python a method made wrong. Where the house
+has several guards for one thing, a bug takes all of them away: each alone hides that
+the others are gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import ModuleType
+
+from quorate.lease.lease import Lease
+from quorate.lease.session import Membership, Session
+from quorate.locks import redis as redis_locks
+from quorate.locks.bid import Bid
+from quorate.locks.desk import LockDesk
+from quorate.locks.lock import Hold
+from quorate.locks.redis import RedisLocks
+from quorate.locks.waiting import Bids
+from quorate.locks.wish import Wish
+from quorate.wire import sessions as redis_sessions
+
+
+def make_wrong(
+    room: ModuleType, names: tuple[str, ...], right: str, wrong: str
+) -> None:
+    """Change a line in the scripts of `room` that have it."""
+    scripts = {name: getattr(room, name) for name in names}
+    if not any(right in script.text for script in scripts.values()):
+        raise LookupError(f"no script has the line {right!r} any more")
+    for name, script in scripts.items():
+        text = script.text.replace(right, wrong)
+        sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        setattr(room, name, replace(script, text=text, sha=sha))
+
+
+def _locks(right: str, wrong: str) -> None:
+    make_wrong(redis_locks, ("_ACQUIRE", "_LEAVE", "_CLEAN"), right, wrong)
+
+
+def release_without_owner_check() -> None:
+    """Giving back a lock that is not ours takes it from whose it is."""
+    _locks(
+        "  if record then\n    redis.call('SREM', claims(fields(record)[4])",
+        "  if mode and not record then\n    local f = redis.call('HGET', key, 'f')\n"
+        "    redis.call('DEL', key) redis.call('HSET', key, 'f', f)\n"
+        "    settle(name, false, mode)\n  end\n"
+        "  if record then\n    redis.call('SREM', claims(fields(record)[4])",
+    )
+
+
+def renewal_that_revives() -> None:
+    """The server renews what has ended, and the process trusts whatever is renewed:
+    neither its own clock, nor a refusal, nor the news that its claims were cleaned."""
+    _locks("tell(is[4], 'lost', name, id)", "")
+    _locks("tell(session, 'lost', name, id)", "")
+    make_wrong(
+        redis_sessions,
+        ("_RENEW",),
+        "if ends and tonumber(ends) > now then",
+        "if true then",
+    )
+
+    def renewed(self: Session, member: Membership, asked_at: float) -> None:
+        mine = self._members.get(member.tag)
+        if mine is not None:
+            lease = mine.lease.renewed(asked_at)
+            self._members[member.tag] = replace(mine, lease=lease)
+
+    # The process asks nobody but its renewals whether it lives.
+    RedisLocks._session_is_over = lambda *_: None  # type: ignore[method-assign]
+    Session.renewed = renewed  # type: ignore[method-assign]
+    Lease.is_trusted = lambda *_: True  # type: ignore[method-assign]
+    Lease.left_s = lambda lease, _: lease.ttl_s  # type: ignore[method-assign,assignment]
+
+
+def no_check_after_waiting() -> None:
+    """Who wakes up from waiting believes the grant, however old (etcd#11456)."""
+
+    async def outcome(self: Bids, bid: Bid, wish: Wish) -> Hold | None:
+        while bid.is_open:
+            bid.bell = asyncio.get_running_loop().create_future()
+            await bid.bell
+        self._bids.pop(bid.ask.id, None)
+        if bid.granted is None:
+            return None
+        return Hold(bid.ask.id, wish, bid.granted, self._parts.session)
+
+    Bids.outcome = outcome  # type: ignore[method-assign]
+    Bids.session_lost = lambda *_: None  # type: ignore[method-assign]
+
+
+def tokens_by_counter() -> None:
+    """The next token is the last one plus one; a server that forgets begins anew."""
+    _locks("token = math.max(token + 1, micros)", "token = token + 1")
+
+
+def grant_to_the_dead() -> None:
+    """Nobody looks whether the session that asks is alive."""
+    _locks("if not ends or tonumber(ends) <= now then\n  return {'dead', now}\nend", "")
+
+
+def cancellation_swallowed() -> None:
+    """A cancelled acquire tries again instead of letting the cancellation through."""
+    take = LockDesk.take
+
+    async def stubborn(self: LockDesk, wish: Wish) -> Hold:
+        try:
+            return await take(self, wish)
+        except asyncio.CancelledError:
+            return await take(self, wish)
+
+    LockDesk.take = stubborn  # type: ignore[method-assign]
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """What is wrong, how to plant it, and the run that has to catch it."""
+
+    title: str
+    plant: Callable[[], None]
+    run: str
+
+
+BUGS = {
+    bug.plant.__name__: bug
+    for bug in (
+        Bug("release without a check of the owner", release_without_owner_check, "L2"),
+        Bug("a renewal that revives a dead session", renewal_that_revives, "L3"),
+        Bug("no check after waiting", no_check_after_waiting, "L3"),
+        Bug("tokens by a counter alone, counter lost", tokens_by_counter, "L5 none"),
+        Bug("a grant to a dead session", grant_to_the_dead, "L7 ends"),
+        Bug("CancelledError swallowed in acquire", cancellation_swallowed, "L9"),
+    )
+}
+
+
+def plant(name: str) -> None:
+    """Make this process wrong, for the rest of its life."""
+    BUGS[name].plant()
