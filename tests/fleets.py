@@ -209,14 +209,20 @@ class ClusterNode(Server):
     """One node. It listens on a second port, on which the nodes talk to each other."""
 
     bus_port = 0
+    tls_port = 0
 
     def _spawn(self) -> None:
         if not self.port:
             self.bus_port = free_port()
+            if "tls-cert-file" in self.options:
+                self.tls_port = free_port()
         super()._spawn()
 
     def _options(self) -> list[str]:
-        return [*super()._options(), "--cluster-port", str(self.bus_port)]
+        more = ["--cluster-port", str(self.bus_port)]
+        if self.tls_port:
+            more += ["--tls-port", str(self.tls_port)]
+        return [*super()._options(), *more]
 
 
 class Cluster:
@@ -368,8 +374,9 @@ class Cluster:
         return next(server for server in self.servers if server.port == port)
 
     def _meet(self, server: Server, other: ClusterNode) -> None:
+        port = other.tls_port or other.port
         server.admin.execute_command(
-            "CLUSTER", "MEET", "127.0.0.1", other.port, other.bus_port
+            "CLUSTER", "MEET", "127.0.0.1", port, other.bus_port
         )
 
     def _is_acquainted(self) -> bool:

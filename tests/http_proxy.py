@@ -82,13 +82,16 @@ class HttpProxy:
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        if self.is_down:
+        try:
+            if self.is_down:
+                raise ConnectionRefusedError
+            up_reader, up_writer = await asyncio.open_connection(
+                "127.0.0.1", self._upstream
+            )
+        except ConnectionRefusedError:
             writer.transport.abort()
             return
         self._writers.add(writer)
-        up_reader, up_writer = await asyncio.open_connection(
-            "127.0.0.1", self._upstream
-        )
         try:
             while request := await _read_message(reader):
                 seen = _seen(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -29,8 +30,18 @@ class Process:
 
     async def dies_on_the_server(self) -> None:
         """The session is over, and the process does not know it yet."""
-        (member,) = self.backend.session.memberships()
-        await self.backend.session._store.end(member.tag, member.name)
+        for member in self.backend.session.memberships():
+            await self.backend.session._store.end(member.tag, member.name)
+
+    def names_of_one_tag(self, *names: str) -> list[str]:
+        """As many names that a Cluster keeps in one place; elsewhere these."""
+        tag_of = self.backend.wire.keys.lock_tag
+        tag, found = tag_of(names[0]), [names[0]]
+        for name in names[1:]:
+            tries = (f"{name} {number}" for number in itertools.count())
+            others = (other for other in tries if tag_of(other) == tag)
+            found.append(name if tag_of(name) == tag else next(others))
+        return found
 
 
 class Place:

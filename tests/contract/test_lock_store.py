@@ -39,6 +39,9 @@ from quorate.wire.redis import Wire
 BLOCK = 32
 
 
+NO_CONVERSION = "a hold cannot change its kind"
+
+
 class Party:
     """One process as the store sees it: a session, and the news that it gets."""
 
@@ -623,6 +626,7 @@ async def test_the_list_of_locks_counts_holders_and_waiters(ann, bob):
     ]
 
 
+@pytest.mark.differs_on_consul(NO_CONVERSION)
 async def test_a_reader_alone_becomes_the_writer_at_once(ann, bob):
     ask, shared = await ann.takes(shared=True)
 
@@ -637,6 +641,7 @@ async def test_a_reader_alone_becomes_the_writer_at_once(ann, bob):
     assert await ann.leaves(ask) == "held"
 
 
+@pytest.mark.differs_on_consul(NO_CONVERSION)
 async def test_an_upgrade_waits_for_the_other_readers_and_comes_before_writers(
     ann, bob, cid
 ):
@@ -657,6 +662,7 @@ async def test_an_upgrade_waits_for_the_other_readers_and_comes_before_writers(
     assert (await cid.hears()).id == writer.id
 
 
+@pytest.mark.differs_on_consul(NO_CONVERSION)
 async def test_no_new_reader_comes_before_an_upgrade(ann, bob, cid):
     first, _ = await ann.takes(shared=True)
     second, _ = await bob.takes(shared=True)
@@ -671,6 +677,7 @@ async def test_no_new_reader_comes_before_an_upgrade(ann, bob, cid):
     assert (await cid.hears()).id == reader.id
 
 
+@pytest.mark.differs_on_consul(NO_CONVERSION)
 async def test_the_second_reader_that_wants_to_write_is_refused_at_once(ann, bob):
     first, _ = await ann.takes(shared=True, label="the first")
     second, _ = await bob.takes(shared=True)
@@ -684,6 +691,7 @@ async def test_the_second_reader_that_wants_to_write_is_refused_at_once(ann, bob
     assert (await ann.hears()).id == first.id
 
 
+@pytest.mark.differs_on_consul(NO_CONVERSION)
 async def test_an_upgrade_that_is_taken_back_lets_readers_in_again(ann, bob, cid):
     first, _ = await ann.takes(shared=True)
     await bob.takes(shared=True)
@@ -696,6 +704,7 @@ async def test_an_upgrade_that_is_taken_back_lets_readers_in_again(ann, bob, cid
     assert len((await bob.store.explain("a")).holders) == 3
 
 
+@pytest.mark.differs_on_consul(NO_CONVERSION)
 async def test_an_upgrade_ends_with_the_hold_that_asked_for_it(ann, bob, cid):
     first, _ = await ann.takes(shared=True)
     second, _ = await bob.takes(shared=True)
@@ -708,6 +717,7 @@ async def test_an_upgrade_ends_with_the_hold_that_asked_for_it(ann, bob, cid):
     assert isinstance(await bob.store.upgrade("a", second.id), Queued)
 
 
+@pytest.mark.differs_on_consul(NO_CONVERSION)
 async def test_a_dead_reader_keeps_no_upgrade_waiting_and_a_dead_upgrade_nobody(
     ann, bob, cid
 ):
@@ -724,6 +734,7 @@ async def test_a_dead_reader_keeps_no_upgrade_waiting_and_a_dead_upgrade_nobody(
     assert (await bob.hears()).id == second.id
 
 
+@pytest.mark.differs_on_consul(NO_CONVERSION)
 async def test_a_writer_that_becomes_a_reader_lets_all_waiting_readers_in(
     ann, bob, cid
 ):
@@ -742,6 +753,7 @@ async def test_a_writer_that_becomes_a_reader_lets_all_waiting_readers_in(
     assert (await bob.hears()).id == writer.id
 
 
+@pytest.mark.differs_on_consul(NO_CONVERSION)
 async def test_what_is_not_held_cannot_change_its_kind(ann):
     with pytest.raises(LockLostError):
         await ann.store.upgrade("a", "ann:99")

@@ -32,7 +32,7 @@ When = Literal["waiting", "arriving"]
 
 TERMS = LeaseTerms(ttl_s=5.0, renew_every_s=1.0)
 NAMESPACE = "cancelling"
-ENDS_WITHIN_S = 5.0
+ENDS_WITHIN_S = 15.0
 MOST_STEPS = 100
 MOST_FAULTS = 20
 MISSED = "not so many steps this time"
@@ -113,7 +113,7 @@ async def entered_again(place: Place, name: str) -> None:
 
 
 async def decorated(place: Place, name: str) -> None:
-    @place.ours.with_lock("{name}", wait_s=4.0)
+    @place.ours.with_lock("{name}", wait_s=12.0)
     async def work(name: str) -> None:
         await asyncio.sleep(0)
 
@@ -123,7 +123,7 @@ async def decorated(place: Place, name: str) -> None:
 async def behind_another_process(place: Place, name: str) -> None:
     async with (
         _held_until_asked(place, place.theirs, name),
-        place.ours.acquire_lock(name, wait_s=4.0),
+        place.ours.acquire_lock(name, wait_s=12.0),
     ):
         pass
 
@@ -131,7 +131,7 @@ async def behind_another_process(place: Place, name: str) -> None:
 async def behind_another_task(place: Place, name: str) -> None:
     async with (
         _held_until_asked(place, place.ours, name),
-        place.ours.acquire_lock(name, wait_s=4.0),
+        place.ours.acquire_lock(name, wait_s=12.0),
     ):
         pass
 
@@ -286,7 +286,7 @@ async def _cancelled(
         if not task.cancelled():
             return f"CancelledError did not come out, but {task.exception()!r}"
         try:
-            async with place.theirs.acquire_lock(name, wait_s=1.0):
+            async with place.theirs.acquire_lock(name, wait_s=ENDS_WITHIN_S):
                 pass
             await asyncio.gather(*place.others)
         except LockNotGranted:
@@ -301,7 +301,7 @@ async def _cancelled(
 async def _left(place: Place) -> str:
     """What is left in the server or on the connection."""
     left: list[str] = []
-    for _ in range(100):
+    for _ in range(1000):
         left = claimed(place.server, f"{{{NAMESPACE}}}:l:")
         if not left and not place.backend.wire.calls.stats().pending:
             return ""

@@ -160,6 +160,27 @@ async def test_a_handover_is_the_one_request_that_gives_back(server, ann, proces
     assert tokens == sorted(tokens)
 
 
+async def test_a_grant_is_two_requests_however_many_processes_want_the_lock(
+    server, process
+):
+    """One to ask and one to give back: nobody polls, and nobody is woken in vain."""
+    processes = [await process() for _ in range(5)]
+    before = [one.requests for one in processes]
+    server.reset_stats()
+
+    async def work(one: Process) -> None:
+        for _ in range(20):
+            async with one.locks.acquire_lock("a"):
+                await asyncio.sleep(0)
+
+    await asyncio.gather(*(work(one) for one in processes))
+
+    assert [one.requests - was for one, was in zip(processes, before, strict=True)] == (
+        [40] * 5
+    )
+    assert scripts_run(server) == 200
+
+
 async def test_waiting_costs_no_requests(server, ann, process):
     others = [await process() for _ in range(5)]
     async with ann.locks.acquire_lock("a"):

@@ -89,22 +89,25 @@ class ConsulLocks:
 
     async def acquire(self, ask: Ask) -> Answer:
         """Take the lock or stand in line: one call, inside the session."""
-        tag = self._wire.root
         for _ in range(TRIES):
-            me = await self._session.join(tag)
+            me = await self._session.join(self._wire.root)
             if ask.under and ask.under != me:
                 raise SessionLostError(f"The session {ask.under} is over.")
             asked_at = self._clock.monotonic()
-            line, echo = await self._stand(ask, me)
+            ident = self._wire.roster.id_of(me)
+            line, echo = await self._stand(ask, me, ident)
             if line is None:
                 self._session_is_over(me)
                 continue
             mine = line.find(ask.id)
-            if mine is not None:
+            if mine is not None and mine.held_by == ident:
                 return await self._answer(ask, line, mine, (asked_at, me, echo))
+            if mine is not None:
+                # Made under a session of ours that is lost, but not yet to Consul.
+                await self.leave(ask.name, ask.id, echo=False)
             if ask.id in line.left:
                 raise LockNotGranted(f"The wish for {ask.name!r} was given up.")
-        raise SessionLostError(
+        raise OutcomeUnknown(
             f"{ask.name!r} cannot be taken: the claim ends as soon as it is made.",
             "Consul has ended it several times in a row.",
             "Does somebody remove the keys of locks, or does the agent's check fail?",
@@ -149,19 +152,20 @@ class ConsulLocks:
         entries = await self._wire.calls.folder(all_locks(self._wire.root))
         return survey_of(self._wire.root, entries[:most])
 
-    async def _stand(self, ask: Ask, me: str) -> tuple[Line | None, bool]:
+    async def _stand(
+        self, ask: Ask, me: str, ident: str | None
+    ) -> tuple[Line | None, bool]:
         """The line with the claim in it, and whether a second copy may still arrive.
 
         None when Consul says that the session is over.
         """
+        if ident is None:
+            return None, False
         folder = folder_of(self._wire.root, ask.name)
         if ask.under:
             line = read_line(folder, await self._wire.calls.folder(folder))
             if line.find(ask.id) is not None:
                 return line, False
-        ident = self._wire.roster.id_of(me)
-        if ident is None:
-            return None, False
         key = key_of(folder, ask.id)
         record = record_of(ask, me, self._clock.now())
         ops = (

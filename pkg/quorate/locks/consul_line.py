@@ -34,10 +34,14 @@ _HASHED = re.compile(r"%~[0-9a-f]{64}\Z")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A claim in the line: since when by its owner's clock, and by whom."""
+    """A claim in the line: since when by its owner's clock, and by whom.
+
+    `session` is the name as people know it, `held_by` Consul's own id of the session.
+    """
 
     id: str
     key: str
+    held_by: str
     created: int
     modified: int
     shared: bool
@@ -200,6 +204,7 @@ def _place(folder: str, entry: Entry) -> Place:
     return Place(
         id=_id_of(folder, entry.key),
         key=entry.key,
+        held_by=entry.session,
         created=entry.created,
         modified=entry.modified,
         shared=entry.flags == READS,

@@ -27,9 +27,6 @@ from .answers import (
     Ask,
     Busy,
     Granted,
-    GrantNotice,
-    LookNotice,
-    LossNotice,
     Queued,
     ResyncNotice,
     Was,
@@ -42,9 +39,9 @@ from .redis_replies import (
     read_granted,
     read_holder,
     read_lines,
+    read_notice,
     read_queued,
     read_waiter,
-    shown_name,
 )
 from .redis_together import take_all
 from .store import Hear
@@ -283,16 +280,5 @@ class RedisLocks:
                 self._session.lost(member, "the server had ended it")
 
     def _heard(self, body: bytes) -> None:
-        if self._hear is None:
-            return
-        word, key, *rest = body.decode().split("\n")
-        name = shown_name(key)
-        match word, rest:
-            case "granted", [ident, token, last, now_ms]:
-                self._hear(
-                    GrantNotice(name, ident, int(token), int(last), int(now_ms) / 1000)
-                )
-            case "lost", [ident]:
-                self._hear(LossNotice(name, ident))
-            case "look", [ident, in_ms]:
-                self._hear(LookNotice(name, ident, int(in_ms) / 1000))
+        if self._hear is not None and (notice := read_notice(body)) is not None:
+            self._hear(notice)

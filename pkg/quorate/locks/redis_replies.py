@@ -10,7 +10,16 @@ from quorate.lease.lease import DRIFT
 from quorate.wire.keys import plain
 from quorate.wire.link import Reply
 
-from .answers import Ask, Granted, Queued, Sighting
+from .answers import (
+    Ask,
+    Granted,
+    GrantNotice,
+    LookNotice,
+    LossNotice,
+    Notice,
+    Queued,
+    Sighting,
+)
 from .model import HolderFacts, LockLine, LockType, WaiterFacts, kind_of, shown
 
 _HASHED = re.compile(r"%~[0-9a-f]{64}\Z")
@@ -108,3 +117,17 @@ def read_waiter(name: str, record: bytes, now_ms: int, left_ms: int) -> WaiterFa
         waited_s=max(0.0, (now_ms - int(since)) / 1000),
         is_alive=left_ms > 0,
     )
+
+
+def read_notice(body: bytes) -> Notice | None:
+    """What a message to this process says; None for words that are not known here."""
+    word, key, *rest = body.decode().split("\n")
+    name = shown_name(key)
+    match word, rest:
+        case "granted", [ident, token, last, now_ms]:
+            return GrantNotice(name, ident, int(token), int(last), int(now_ms) / 1000)
+        case "lost", [ident]:
+            return LossNotice(name, ident)
+        case "look", [ident, in_ms]:
+            return LookNotice(name, ident, int(in_ms) / 1000)
+    return None

@@ -12,7 +12,12 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from quorate.core.errors import LockNotGranted, OutcomeUnknown, QuorateError
+from quorate.core.errors import (
+    LockNotGranted,
+    OutcomeUnknown,
+    QuorateError,
+    SessionLostError,
+)
 from quorate.core.failpoint import failpoint
 from quorate.core.lifecycle import Duty
 
@@ -236,6 +241,10 @@ class Bids:
     async def _look(self, bid: Bid) -> None:
         try:
             await self._send(bid)
+        except SessionLostError:
+            # The answer that gave it this place came after everybody had been told.
+            bid.is_void = True
+            bid.ring()
         except QuorateError:
             self._look_by(bid, self._parts.now() + AGAIN_S)
 

@@ -26,7 +26,7 @@ from .link import Reply, pack
 from .orders import Order, heeded
 from .ports import Caller
 from .scripts import Script
-from .slots import guard_of, slot_of, tag_of
+from .slots import place_of, tag_of
 
 MOST_AT_ONCE = 64
 MOST_IDLE = 8
@@ -118,13 +118,14 @@ class Barrier:
             if not isinstance(calls, ClusterCalls):
                 what = Wanted(script, keys, args, replicas, within_s)
                 return await self._at("", what)
-            guarded = (*keys, guard_of(keys[0]))
+            slot, guard = place_of(keys[0])
+            guarded = (*keys, guard)
             what = Wanted(script, guarded, args, replicas, within_s)
 
             async def send(name: str, asking: bool) -> Confirmed:  # noqa: FBT001
                 return await self._at(name, what, asking=asking)
 
-            return await calls.route(slot_of(keys[0]), send, again=False)
+            return await calls.route(slot, send, again=False)
 
     async def close(self) -> None:
         """Cut all connections."""

@@ -21,7 +21,7 @@ from quorate.core.errors import (
 from .link import Reply
 from .orders import CallStats
 from .scripts import Script
-from .slots import guard_of, read_redirection, slot_of, spot_of, tag_of
+from .slots import place_of, read_redirection, slot_of, spot_of, tag_of
 from .topology import Topology
 
 T = TypeVar("T")
@@ -73,13 +73,14 @@ class ClusterCalls:
                 f"{script.name} cannot be called in a Cluster: it has no key.",
                 "A key says which node it is for.",
             )
-        guarded = (*keys, guard_of(keys[0]))
+        slot, guard = place_of(keys[0])
+        guarded = (*keys, guard)
 
         def send(name: str, asking: bool) -> Awaitable[Reply]:  # noqa: FBT001
             node = self.topology.node(name)
             return node.call(script, guarded, args, asking=asking)
 
-        return await self.route(slot_of(keys[0]), send, again=script.idempotent)
+        return await self.route(slot, send, again=script.idempotent)
 
     async def command(self, *words: str | bytes | int | float) -> Reply:
         """Send one command to the node of its key: the first word with a hash tag.
@@ -106,11 +107,12 @@ class ClusterCalls:
         topology = self.topology
         name = topology.map.owner(slot) or await topology.owner(slot)
         asking = False
-        patience = Patience(self._clock, self._timeout_s)
+        patience: Patience | None = None
         for _ in range(MOST_TURNS):
             try:
                 return await send(name, asking)
             except StoreRefused as error:
+                patience = patience or Patience(self._clock, self._timeout_s)
                 name, asking = await self._redirected(error, slot, name, patience)
             except OutcomeUnknown as error:
                 topology.doubt(name)

@@ -45,6 +45,7 @@ class ClusterInbox:
         self._handlers: dict[str, list[Hear]] = {}
         self._places: dict[str, str] = {}
         self._homeless: set[str] = set()
+        self._away: set[str] = set()
         self._resync: list[Resync] = []
         topology.on_change(self._rearrange)
 
@@ -97,13 +98,18 @@ class ClusterInbox:
             self._homeless.discard(channel)
 
     async def tick(self) -> float:
-        """Find a place for every channel that has none."""
+        """Find a place for every channel that has none.
+
+        While a node is away, its slots may pass to another at any time.
+        """
+        for name in self._away:
+            self._topology.doubt(name)
         homeless = [channel for channel in self._homeless if channel in self._handlers]
         if homeless:
             found = await asyncio.gather(*(self._rehouse(each) for each in homeless))
             if any(found):
                 self._missed()
-        return REDIAL_S if self._homeless else IDLE_S
+        return REDIAL_S if self._homeless or self._away else IDLE_S
 
     async def _rehouse(self, channel: str) -> bool:
         try:
@@ -155,7 +161,10 @@ class ClusterInbox:
 
                 def heard(event: Event) -> None:
                     if isinstance(event, InboxLost):
-                        self._topology.doubt(name)
+                        self._away.add(name)
+                        self._wake()
+                    elif isinstance(event, InboxRestored):
+                        self._away.discard(name)
                     self._emit(event)
 
                 inbox = self._open_inbox(name, heard, self._lose)
@@ -168,8 +177,11 @@ class ClusterInbox:
         """The channel is heard nowhere: look for its place."""
         if channel in self._handlers:
             self._homeless.add(channel)
-            if self._duty is not None:
-                self._duty.wake()
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._duty is not None:
+            self._duty.wake()
 
     def _rearrange(self, _slots: int) -> None:
         """The map has changed: move what is not where it belongs."""
@@ -178,6 +190,7 @@ class ClusterInbox:
                 self._lose(channel)
         for name in self._nodes.keys() - self._topology.map.owners:
             inbox = self._nodes.pop(name)
+            self._away.discard(name)
             self._tasks.spawn(inbox.stop(), f"leave {name}")
 
     def _missed(self) -> None:

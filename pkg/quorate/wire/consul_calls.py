@@ -22,6 +22,9 @@ SPREAD = 1 / 16
 """Consul waits up to so much longer, so that not all queries end at once."""
 
 REPLY_S = 5.0
+CONSISTENT = ("consistent", "1")
+"""Without it a server that has just been started answers from before its restart."""
+
 RIGHTS = (
     "The token needs key_prefix write, session_prefix write and service_prefix write. "
     "It stands before the @ of the URL."
@@ -121,7 +124,7 @@ class ConsulCalls:
             self.client.http.get(
                 _entries,
                 f"/v1/kv/{prefix}",
-                params=[("recurse", "1")],
+                params=[CONSISTENT, ("recurse", "1")],
                 headers=self.client.prepare_headers(),
             )
         )
@@ -135,12 +138,12 @@ class ConsulCalls:
         a sixteenth. An index that runs backwards becomes 0, as Consul asks for.
         """
         wait_s = math.ceil(within_s)
-        waiting = [("index", str(since)), ("wait", f"{wait_s}s")] if since else None
+        waiting = [("index", str(since)), ("wait", f"{wait_s}s")] if since else []
         index, found = await self._send(
             self.client.http.get(
                 _indexed,
                 path,
-                params=waiting,
+                params=[CONSISTENT, *waiting],
                 headers=self.client.prepare_headers(),
                 connections_timeout=wait_s * (1 + SPREAD) + REPLY_S if since else None,
             )

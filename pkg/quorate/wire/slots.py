@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS as SLOTS
@@ -20,6 +21,12 @@ NOBODY = ""
 def slot_of(key: str) -> int:
     """The slot in which `key` lies."""
     return key_slot(key.encode())
+
+
+@lru_cache(maxsize=4096)
+def place_of(key: str) -> tuple[int, str]:
+    """The slot of `key`, and the guard in it. Scripts have few first keys: tags."""
+    return slot_of(key), guard_of(key)
 
 
 def tag_of(key: str) -> str:

@@ -17,6 +17,7 @@ import quorate.wire.cluster_calls as cluster_calls
 from quorate.core.errors import QuorateError
 from quorate.locks import LockManager, get_lock_manager
 from quorate.wire.keys import Keyspace
+from quorate.wire.slots import slot_of
 
 pytestmark = pytest.mark.fleet
 
@@ -118,7 +119,7 @@ async def test_without_the_guard_a_moving_stripe_breaks_locks(
     start_cluster: StartCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The planted bug: scripts run on whichever half of the keys is there."""
-    monkeypatch.setattr(cluster_calls, "guard_of", lambda key: key)
+    monkeypatch.setattr(cluster_calls, "place_of", lambda key: (slot_of(key), key))
 
     with pytest.raises((AssertionError, TimeoutError, redis.ResponseError)) as seen:
         tally = await locks_while_a_stripe_moves(start_cluster())

@@ -303,6 +303,22 @@ async def test_asking_again_under_a_session_that_is_over_is_refused(ann):
         await ann.locks.acquire(ann.wish(under="ann.0"))
 
 
+async def test_a_claim_of_a_session_that_only_consul_still_believes_in_is_made_anew(
+    ann, consul
+):
+    """It would end with that session, and not when this process's session does."""
+    ask = await ann.takes()
+    (member,) = ann.session.memberships()
+    ann.session.lost(member, "not renewed in time")
+
+    answer = await ann.locks.acquire(ask)
+
+    assert isinstance(answer, Granted)
+    assert answer.session != member.name
+    consul.end("session-1")
+    assert len((await ann.locks.explain("a")).holders) == 1
+
+
 async def test_a_session_whose_id_is_forgotten_is_entered_anew(ann):
     await ann.takes(name="other")
     (member,) = ann.session.memberships()
@@ -325,7 +341,7 @@ async def test_a_claim_that_vanishes_again_and_again_is_given_up(ann, consul):
 
     consul._transact = transact
 
-    with pytest.raises(SessionLostError, match="ends as soon as it is made"):
+    with pytest.raises(OutcomeUnknown, match="ends as soon as it is made"):
         await ann.locks.acquire(ann.wish())
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.locks.line import TAG, Line, turns, until
 
 from quorate.core.clock import Chance
-from quorate.core.errors import StoreUnavailable
+from quorate.core.errors import SessionLostError, StoreUnavailable
 from quorate.core.events import silent
 from quorate.core.lifecycle import Tasks
 from quorate.locks.answers import Ask, Granted, Queued, Sighting
@@ -146,3 +146,29 @@ async def test_a_grant_is_trusted_from_before_it_was_given(bids, parts, clock):
 
     assert hold is not None
     assert 5.0 < hold.left_s(parts.now()) < 6.0
+
+
+async def test_a_place_that_was_taken_under_a_session_lost_meanwhile_is_taken_again(
+    bids, parts, line, clock
+):
+    """The answer came only after everybody had been told of the loss."""
+    line.seize("a")
+    await line.session.join(TAG)
+    (member,) = line.session.memberships()
+    acquire = line.acquire
+
+    async def late(ask: Ask) -> Queued:
+        if ask.under and ask.under != line.session.name_in(TAG):
+            raise SessionLostError(f"The session {ask.under} is over.")
+        answer = await acquire(ask)
+        line.session.lost(member, "test")
+        bids.session_lost(member.name)
+        return answer
+
+    line.acquire = late
+    bid = await bids.ask(Attempt(WISH, "o", parts.now()))
+
+    await clock.advance(15.0)
+    await bids.tick()
+
+    assert await asyncio.wait_for(bids.outcome(bid, WISH), 1) is None

@@ -478,3 +478,114 @@ async def test_what_the_dialer_did_not_foresee_is_unavailable_too() -> None:
 
     with pytest.raises(StoreUnavailable, match="never seen before"):
         await calls.command("PING")
+
+
+async def test_asking_stands_right_before_its_own_call(
+    scripted: ScriptedServer, make_calls: MakeCalls
+) -> None:
+    calls = make_calls()
+    scripted.answer = lambda command: b"+OK\r\n" if len(command) == 1 else echo(command)
+
+    answers = await asyncio.gather(
+        calls.call(a_script(idempotent=False), ["a"], ["1"], asking=True),
+        calls.command("ECHO", "2"),
+        calls.command("ECHO", "3", asking=True),
+    )
+
+    assert answers == [b"1", b"2", b"3"]
+    assert [command[0] for command in scripted.heard] == [
+        *(b"ASKING", b"EVALSHA", b"ECHO", b"ASKING", b"ECHO"),
+    ]
+    assert calls.stats().writes == 1
+
+
+async def test_a_former_master_is_left_and_what_it_refused_is_asked_anew(
+    scripted: ScriptedServer, make_calls: MakeCalls
+) -> None:
+    def demoted(command: Command) -> bytes | None:
+        if scripted.asked is scripted.talks[0]:
+            return b"-READONLY You can't write against a read only replica.\r\n"
+        return echo(command)
+
+    scripted.answer = demoted
+    calls = make_calls()
+
+    answers = await asyncio.gather(*(calls.command("SET", "a", n) for n in range(9)))
+
+    assert answers == [str(n).encode() for n in range(9)]
+    assert len(scripted.talks) == 2
+    await scripted.until(lambda: not scripted.talks[0].is_open)
+
+
+async def test_without_resending_every_loss_is_told(
+    scripted: ScriptedServer, make_calls: MakeCalls
+) -> None:
+    calls = Calls(scripted.dialer(), timeout_s=1.0, resends=False)
+    scripted.answer = lambda _: b"-READONLY no\r\n"
+    with pytest.raises(StoreUnavailable, match="does not serve right now"):
+        await calls.command("SET", "a", "b")
+
+    def hang_up(command: Command) -> None:
+        scripted.talk.reset()
+
+    scripted.answer = hang_up
+    with pytest.raises(OutcomeUnknown):
+        await calls.call(a_script(idempotent=True), [], ["x"])
+
+    assert len([c for c in scripted.heard if c[0] == b"EVALSHA"]) == 1
+    await calls.close()
+
+
+async def test_a_lost_call_whose_server_is_gone_may_have_happened(
+    scripted: ScriptedServer, make_calls: MakeCalls
+) -> None:
+    """Sent once, not sent again: nobody may say that it was not done."""
+    calls = make_calls()
+    await calls.command("ECHO", "hello")
+    await scripted.stop_listening()
+
+    def hang_up(command: Command) -> None:
+        scripted.talk.reset()
+
+    scripted.answer = hang_up
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await calls.call(a_script(idempotent=True), [], ["x"])
+
+    assert isinstance(unknown.value.__cause__, StoreUnavailable)
+
+
+async def test_a_connection_is_left_at_once_unless_it_leads_to_the_right_place(
+    scripted: ScriptedServer, make_calls: MakeCalls
+) -> None:
+    calls = make_calls()
+    await calls.command("ECHO", "hello")
+    scripted.answers = False
+    stuck = asyncio.create_task(calls.command("ECHO", "stuck"))
+    await scripted.hears(2)
+    assert calls.waits_s < 0.5
+
+    calls.leave("no reason", unless=f"127.0.0.1:{scripted.port}")
+    assert not stuck.done()
+    calls.leave("the master is elsewhere", unless="127.0.0.1:1")
+
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await stuck
+    assert unknown.value.why == "the master is elsewhere"
+    scripted.answers = True
+    assert await calls.command("ECHO", "again") == b"again"
+    assert calls.waits_s == 0.0
+
+
+async def test_a_connection_that_is_being_opened_can_be_given_up(
+    scripted: ScriptedServer, make_calls: MakeCalls
+) -> None:
+    del scripted.greeting[b"CLIENT"]
+    scripted.answers = False
+    calls = make_calls()
+    waiting = asyncio.create_task(calls.command("ECHO", "x"))
+    await scripted.hears(1)
+
+    calls.leave("its slots are elsewhere")
+
+    with pytest.raises(StoreUnavailable, match="was given up"):
+        await waiting

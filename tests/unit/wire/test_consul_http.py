@@ -68,6 +68,7 @@ async def test_an_index_runs_with_the_answer_and_never_backwards(server, calls):
     assert await calls.look("/v1/kv/a", 7, 5.0) == (0, [2])
     assert await calls.look("/v1/kv/a") == (1, None)
     assert "index=7&wait=5s" in server.heads[1]
+    assert all("consistent=1" in head for head in server.heads)
 
 
 async def test_a_transaction_tells_what_was_written_or_why_nothing_was(server, calls):
@@ -260,7 +261,7 @@ async def test_the_token_of_the_url_is_sent_whatever_the_environment_says(
 async def test_a_key_with_any_letters_arrives_as_it_is(server, calls):
     await calls.look("/v1/kv/a%2Fb/ü x")
 
-    assert server.heads[0].startswith("GET /v1/kv/a%252Fb/%C3%BC%20x HTTP/1.1")
+    assert server.heads[0].startswith("GET /v1/kv/a%252Fb/%C3%BC%20x?consistent=1 ")
 
 
 async def test_without_py_consul_it_is_said_what_to_install(monkeypatch):

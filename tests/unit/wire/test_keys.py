@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import zlib
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from quorate.core.errors import InvalidName
+from quorate.core.errors import InvalidName, MissingCapability
 from quorate.wire.keys import Keyspace, plain, sessions_key
 
 names = st.text(min_size=1, max_size=300)
@@ -27,6 +28,35 @@ def test_on_one_server_everything_has_one_tag() -> None:
 
     assert tags == {"{shop-eu}"}
     assert sessions_key(keys.tag) == "{shop-eu}:S"
+
+
+def test_in_a_cluster_everything_has_a_tag_of_its_own() -> None:
+    keys = Keyspace("shop", 64)
+
+    tags = {keys.registry_tag, keys.config_tag, keys.queue_tag("q"), *keys.lock_tags}
+
+    assert len(tags) == 67
+    assert (keys.registry_tag, keys.config_tag) == ("{shop.reg}", "{shop.cfg}")
+    assert keys.queue_tag("a {b}") == "{shop.q.a %7Bb%7D}"
+    assert keys.lock_tags[:2] == ("{shop.0}", "{shop.1}")
+    assert keys.lock_tag("user:42") == keys.lock_tag("user:42")
+    with pytest.raises(MissingCapability, match="no tag for everything"):
+        _ = keys.tag
+
+
+def test_on_one_server_all_locks_have_one_tag() -> None:
+    assert Keyspace("shop").lock_tags == ("{shop}",)
+
+
+@given(names)
+def test_a_stripe_is_the_same_in_every_process(name: str) -> None:
+    """No hash that changes from run to run."""
+    try:
+        stripe = zlib.crc32(name.encode()) % 64
+    except UnicodeEncodeError:
+        return
+
+    assert Keyspace("shop", 64).lock_tag(name) == f"{{shop.{stripe}}}"
 
 
 @pytest.mark.parametrize("good", ["a", "A-1", "quorate", "x" * 64, "-"])

@@ -139,3 +139,29 @@ def test_the_sessions_scripts_say_what_they_do(name: str) -> None:
         assert word in script.bare
     if name != "dead":
         assert script.text.startswith("#!lua flags=allow-oom\n")
+
+
+def test_a_cluster_is_told_to_publish_in_the_slot(package: Write) -> None:
+    script = load(
+        package(
+            a="#!lua\n-- a: PUBLISH\nredis.call('PUBLISH', KEYS[1], 'PUBLISH')\n"
+            "-- include b\n",
+            b="redis.pcall('PUBLISH', KEYS[1], 1)\n",
+        ),
+        "a",
+    )
+
+    assert script.sharded == (
+        "#!lua\n-- a: PUBLISH\nredis.call('SPUBLISH', KEYS[1], 'PUBLISH')\n"
+        "redis.pcall('SPUBLISH', KEYS[1], 1)\n"
+    )
+    assert script.spoken("sharded") == (script.sharded_sha, script.sharded)
+    assert script.sharded_sha == hashlib.sha1(script.sharded.encode()).hexdigest()
+    assert script.spoken("whole") == (script.sha, script.text)
+    assert script.spoken("bare") == (script.bare_sha, script.bare)
+
+
+def test_a_script_that_publishes_nothing_is_the_same_everywhere(package: Write) -> None:
+    script = load(package(a="return 1\n"), "a")
+
+    assert script.spoken("sharded") == script.spoken("whole")
