@@ -22,13 +22,16 @@
                       keys(), kill(), pause(), resume(), await restart(), stop()
     start_consul      start_consul(durable=True, settings={…}) → a further one
     postgres_url      the shared PostgreSQL
+    rabbit_url        the shared RabbitMQ, the same for the whole run
+    rabbit_server     its process, a `RabbitServer`: kill(), pause(), resume(), await
+                      restart(), control(…). Leave it running
     heard             hears events: pass `heard.emit`, then `await heard(LockLost)`
     clock             a `ManualClock`: it moves only by `await clock.advance(5)`
 
 A server that is missing is told of at the end and its tests are skipped; with CI=true
-they fail. QUORATE_TEST_REDIS_URL, …_CONSUL_URL and …_POSTGRES_URL name servers to use
-instead where a test wants no more than the URL. No server outlives the run, however
-that ends.
+they fail. QUORATE_TEST_REDIS_URL, …_CONSUL_URL, …_POSTGRES_URL and …_RABBITMQ_URL name
+servers to use instead where a test wants no more than the URL. No server outlives the
+run, however that ends.
 """
 
 from __future__ import annotations
@@ -46,6 +49,7 @@ from tests.anywhere import in_one_slot
 from tests.consul_server import ConsulServer
 from tests.fleets import Cluster, Fleets, SentinelSet, StartCluster, StartSentinels
 from tests.postgres_server import PostgresServer
+from tests.rabbit_server import RabbitServer
 from tests.servers import (
     KINDS,
     Kind,
@@ -218,6 +222,29 @@ def shared_postgres(
 def postgres_url(request: pytest.FixtureRequest) -> str:
     given = os.environ.get("QUORATE_TEST_POSTGRES_URL")
     return given or request.getfixturevalue("shared_postgres").url
+
+
+@pytest.fixture(scope="session")
+def shared_rabbit(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[RabbitServer]:
+    server = or_skip(lambda _: RabbitServer(tmp_path_factory.mktemp("rabbit")), None)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def rabbit_url(request: pytest.FixtureRequest) -> str:
+    given = os.environ.get("QUORATE_TEST_RABBITMQ_URL")
+    return given or request.getfixturevalue("rabbit_server").url
+
+
+@pytest.fixture
+def rabbit_server(shared_rabbit: RabbitServer) -> RabbitServer:
+    if not shared_rabbit.is_running:
+        shared_rabbit.start()
+    return shared_rabbit
 
 
 @pytest.fixture
