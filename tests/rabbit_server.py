@@ -1,4 +1,4 @@
-"""A private RabbitMQ: one node on loopback with a name, a cookie and an epmd of its own.
+"""A private RabbitMQ: one node on loopback with name, cookie and epmd of its own.
 
 The node is the Erlang machine itself, not the script around it, so that to kill it is
 to kill it. It starts in a few seconds: one is shared by a run, and tests that harm it
@@ -12,7 +12,6 @@ import re
 import shutil
 import socket
 import subprocess
-import time
 import uuid
 from pathlib import Path
 
@@ -84,7 +83,7 @@ class RabbitServer(Kept):
         return [env, "-i", *words, str(self._programs / "rabbitmq-server")]
 
     def answers(self) -> bool:
-        """It greets who speaks AMQP: that is the last thing it learns when it starts."""
+        """It greets who speaks AMQP: the last thing that it learns when it starts."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), 1) as probe:
                 probe.settimeout(1)

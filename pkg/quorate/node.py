@@ -172,11 +172,14 @@ class Node:
         queue = self._open[self.backends.queue]
         config = self._open[self.backends.config]
         self._locks = LockManager.over(
-            locks.server, locks.session, locks_of(settings), emit, locks.chance
+            locks.lock_server, locks.session, locks_of(settings), emit, locks.chance
         )
         locks.sweeper.add(self._locks.sweeper_room())
         self._registry = ServiceRegistry(registry, registry_config(settings), emit)
-        self._queue = QueueManager(queue, queues_of(settings), emit)
+        state = self._open.get(self.backends.queue_state)
+        self._queue = QueueManager(
+            state or queue, queues_of(settings), emit, queue if state else None
+        )
         self._queue.outfit(self._outfit)
         self._config = ConfigManager(
             RedisConfigStore(config.wire, config.session),
@@ -197,7 +200,7 @@ class Node:
                 "queue": self._queue.counts,
                 "config": self._config.stats,
                 "health": self._health.stats,
-                "wire": locks.server.calls.stats,
+                "wire": locks.lock_server.calls.stats,
             },
             logs=log_settings(settings),
             port=settings.metrics.port if settings.metrics.enabled else None,
@@ -212,6 +215,7 @@ class Node:
             "urls": {
                 name: self._open[url].server.address.shared
                 for name, url in urls.items()
+                if url
             },
             "settings": tree_of(self.settings),
         }
@@ -235,15 +239,17 @@ def connect(
     registry: str | None = None,
     queue: str | None = None,
     config: str | None = None,
+    queue_state: str | None = None,
     settings: Settings | str | Path | None = None,
 ) -> Node:
     """A node on the server at `url`; open it with `async with`.
 
     `embedded://` starts a real server of its own, `embedded://folder` shares one with
     other processes on this machine, `redis://…` and `rediss://…` use one that runs, and
-    `memory://` is for tests. Each capability may have a server of its own, and locks
-    may be on `consul://…`. `settings` is the tree, or the file to load it from; without
-    it the environment decides.
+    `memory://` is for tests. Each capability may have a server of its own: locks may be
+    on `consul://…`, and the queue on `amqp://…`, with the state of its tasks in the
+    Redis `queue_state`. `settings` is the tree, or the file to load it from; without it
+    the environment decides.
 
     Raises `InvalidUrl` and `InvalidSettings` now, before anything is opened.
     """
@@ -252,6 +258,7 @@ def connect(
         registry=url if registry is None else registry,
         queue=url if queue is None else queue,
         config=url if config is None else config,
+        queue_state=queue_state or "",
     )
     backends.check()
     if not isinstance(settings, Settings):

@@ -11,6 +11,7 @@ from quorate.core.events import Emit
 from quorate.core.lifecycle import Tasks
 from quorate.lease.sweeper import Room
 
+from .choosing import queues_on
 from .counts import QueueCounts
 from .declared import carry_with
 from .handlers import HandlerFunction, Handlers
@@ -25,9 +26,9 @@ from .model import (
     TaskPriority,
     TaskState,
 )
+from .place import Place
 from .ports import DeadLetters
 from .producer import Producer
-from .redis.queues import Place, RedisQueues
 from .waiting import Waiting
 from .workforce import Outfit, Workforce
 
@@ -48,13 +49,15 @@ class QueueManager:
         backend: Backend,
         config: QueueConfig | None = None,
         emit: Emit | None = None,
+        transport: Backend | None = None,
     ) -> None:
         self.config = config or QueueConfig()
         emit = emit or backend.emit
         self._backend = backend
+        self._transport = transport
         self._owns_backend = False
         self._tasks = Tasks(emit, backend.clock)
-        self._queues = RedisQueues(backend.wire, self.config, emit)
+        self._queues = queues_on(backend, self.config, emit, transport)
         self._lookup = Lookup(self._queues.place, self.config.queues)
         self._mailbox = self._queues.mailbox(backend.session.id)
         self._waiting = Waiting(backend.clock)
@@ -64,10 +67,12 @@ class QueueManager:
             self._tasks,
             backend.clock,
         )
+        self._producer.longest_attempt_s = self._queues.longest_attempt_s
         self._handlers = Handlers()
         self._workforce = Workforce(
             backend, self._queues, self._mailbox, self._handlers, self.config, emit
         )
+        self._workforce.transport = transport
         self._leave: Callable[[], None] | None = None
 
     # -- opening and closing ---------------------------------------------------------
@@ -76,6 +81,7 @@ class QueueManager:
         """Be there for declared tasks, and tidy up after dead workers."""
         room = Room(clean=self._queues.clean, index_key=self._queues.index_key)
         self._backend.sweeper.add(room)
+        await self._queues.start()
         self._mailbox.on_over = self._waiting.over
         self._mailbox.on_gap = self._missed
         self._leave = carry_with(self)
@@ -88,11 +94,14 @@ class QueueManager:
             self._leave = None
         self._mailbox.close()
         await self._tasks.close()
+        await self._queues.stop()
         if self._owns_backend:
+            if self._transport is not None:
+                await self._transport.stop()
             await self._backend.stop()
 
     def owns_backend(self) -> None:
-        """The backend was opened for this manager alone: stop it together with it."""
+        """Its backends were opened for this manager alone: stop them together."""
         self._owns_backend = True
 
     def outfit(self, outfit: Outfit) -> None:

@@ -55,6 +55,7 @@ class Orders:
     path: tuple[str, ...] = ()
     prepare: tuple[str, ...] = ()
     outfit: Json = field(default=None, repr=False)
+    transport: str = field(default="", repr=False)
 
     def line(self) -> bytes:
         """The orders as they are sent."""
@@ -68,6 +69,7 @@ class Orders:
             "path": self.path,
             "prepare": self.prepare,
             "outfit": self.outfit,
+            "transport": self.transport,
         }
         return _line(facts)
 
@@ -91,6 +93,7 @@ def read_orders(line: bytes, main: ModuleType | None) -> Orders:
         path=tuple(facts["path"]),
         prepare=tuple(facts["prepare"]),
         outfit=facts["outfit"],
+        transport=facts["transport"],
     )
 
 

@@ -17,6 +17,7 @@ from quorate.core.ids import new_task_id
 from quorate.core.lifecycle import Tasks
 from quorate.core.names import check_name
 
+from .capabilities import too_long
 from .envelope import Header, seal
 from .model import QueueConfig, Task, TaskPriority
 from .ports import Broker, Parcel
@@ -47,6 +48,7 @@ class Producer:
         self._outbox: dict[str, list[Waiter]] = {}
         self._good_names: set[tuple[str, str]] = set()
         self.enqueued = 0
+        self.longest_attempt_s = math.inf
 
     async def enqueue(self, task: Task) -> str:
         """Put one task in and return its id. Cancelling the caller does not stop it."""
@@ -88,6 +90,8 @@ class Producer:
         if task.id is not None:
             check_name(task.id, "task id")
         check_times(task)
+        if task.timeout_s is not None and task.timeout_s > self.longest_attempt_s:
+            raise too_long(task.timeout_s, self.longest_attempt_s, task.name)
         now = self._clock.now()
         expires_at = None if task.expires_s is None else now + task.expires_s
         header = Header(

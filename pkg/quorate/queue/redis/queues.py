@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 from quorate.core.events import Emit
 from quorate.queue.events import TaskDied, TasksTakenBack
 from quorate.queue.model import DeadReason, QueueConfig
-from quorate.queue.ports import (
-    Broker,
-    Claims,
-    DeadLetters,
-    QueueAdmin,
-    Results,
-    TakenBack,
-)
+from quorate.queue.place import Place
+from quorate.queue.ports import TakenBack
 from quorate.wire.redis import Wire
 
 from .admin import RedisQueueAdmin
@@ -25,27 +19,22 @@ from .mailbox import Mailbox
 from .results import RedisResults
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One queue, from every side."""
-
-    queue: str
-    tag: str
-    broker: Broker
-    claims: Claims
-    results: Results
-    dead_letters: DeadLetters
-    admin: QueueAdmin
-
-
 class RedisQueues:
     """The queues of one server, opened when first needed."""
+
+    longest_attempt_s = math.inf
 
     def __init__(self, wire: Wire, config: QueueConfig, emit: Emit) -> None:
         self._wire = wire
         self._config = config
         self._emit = emit
         self._places: dict[str, Place] = {}
+
+    async def start(self) -> None:
+        """Nothing to do: the wire is open."""
+
+    async def stop(self) -> None:
+        """Nothing to do."""
 
     def place(self, queue: str) -> Place:
         """The queue of this name."""

@@ -1,0 +1,144 @@
+"""The tasks that were set aside on a RabbitMQ. Satisfies `DeadLetters`.
+
+They lie in a queue, so they are read from its beginning: the oldest first. While they
+are read others do not see them; what is not taken is put back as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from aiormq.abc import AbstractChannel as Wire
+from aiormq.abc import DeliveredMessage
+from pamqp.commands import Basic
+
+from quorate.core.codec import Json, decode
+from quorate.core.errors import InvalidPayload
+from quorate.queue.decide import death_note
+from quorate.queue.envelope import read_header, read_payload
+from quorate.queue.model import PRIORITIES, DeadLetter, DeadReason
+from quorate.wire.rabbit_publisher import Message
+
+from .letters import PERSISTENT, Letter, Record, lane_of, read
+from .sending import Sending
+
+MOST_READ = 10_000
+READ_WITHIN_S = 60.0
+
+Take = Callable[[Wire, DeliveredMessage], Awaitable[bool]]
+"""What to do with a dead letter; True if it is taken out."""
+
+
+class RabbitDeadLetters:
+    """The dead letters of one task queue."""
+
+    def __init__(self, sending: Sending) -> None:
+        self._sending = sending
+
+    async def list(self, *, first: int = 0, most: int = 100) -> tuple[DeadLetter, ...]:
+        found: list[DeadLetter] = []
+
+        async def look(_wire: Wire, message: DeliveredMessage) -> bool:
+            found.append(described(message))
+            return False
+
+        await self._go_through(look, min(first + most, MOST_READ))
+        return tuple(found[first : first + most])
+
+    async def replay(self, ids: Sequence[str] | None = None) -> int:
+        wanted = None if ids is None else frozenset(ids)
+
+        async def revive(wire: Wire, message: DeliveredMessage) -> bool:
+            letter = read(message, lane_of(message))
+            if wanted is not None and letter.id not in wanted:
+                return False
+            record = Record(letter.record.lane, letter.record.turn + 1)
+            await self._sending.copies([(letter.id, record, letter.envelope, 0.0)])
+            await wire.basic_ack(message.delivery_tag or 0)
+            return True
+
+        return await self._go_through(revive, MOST_READ)
+
+    async def purge(self, ids: Sequence[str] | None = None) -> int:
+        wanted = None if ids is None else frozenset(ids)
+
+        async def forget(wire: Wire, message: DeliveredMessage) -> bool:
+            name = message.header.properties.message_id
+            if wanted is not None and name not in wanted:
+                return False
+            await wire.basic_ack(message.delivery_tag or 0)
+            return True
+
+        return await self._go_through(forget, MOST_READ)
+
+    async def _go_through(self, take: Take, most: int) -> int:
+        """Show each dead letter to `take`, the oldest first. Returns how many went."""
+        await self._sending.ensure()
+        name = self._sending.topology.dead.name
+
+        async def read_all(wire: Wire) -> int:
+            taken = 0
+            answer = await wire.queue_declare(name, passive=True)
+            for _ in range(min(most, answer.message_count or 0)):
+                message = await wire.basic_get(name)
+                if message.delivery_tag is None:
+                    break
+                taken += await take(wire, message)
+            return taken
+
+        return await self._sending.ask(read_all, READ_WITHIN_S)
+
+
+def burial(name: str, letter: Letter, note: bytes, now_s: float) -> Message:
+    """The message that sets a task aside."""
+    record = letter.record
+    headers: dict[str, Json] = {
+        "q-lane": record.lane,
+        "q-turn": record.turn + 1,
+        "q-died": int(now_s * 1000),
+        "q-note": note.decode(),
+    }
+    properties = Basic.Properties(
+        message_id=letter.id, delivery_mode=PERSISTENT, headers=headers
+    )
+    return Message(name, letter.envelope, properties)
+
+
+def described(message: DeliveredMessage) -> DeadLetter:
+    """A dead letter in words. The broker itself adds no note to what it gives up on."""
+    headers = message.header.properties.headers or {}
+    lane = lane_of(message)
+    given_up = death_note(DeadReason.POISON, _why(headers), 1, lane).decode()
+    facts = decode(str(headers.get("q-note") or given_up).encode(), "note of a death")
+    try:
+        header, body = read_header(message.body)
+        name, payload = header.name, read_payload(body)
+    except InvalidPayload:
+        name, payload = "", None
+    return DeadLetter(
+        id=message.header.properties.message_id or "",
+        name=name,
+        reason=facts["reason"],
+        error=facts["error"],
+        attempt=facts["attempt"],
+        priority=PRIORITIES[lane],
+        died_at=_died_at(headers),
+        payload=payload,
+    )
+
+
+def _why(headers: Mapping[str, object]) -> str:
+    reason = headers.get("x-first-death-reason", "unknown")
+    return f"RabbitMQ gave it up ({reason}): its workers died too often."
+
+
+def _died_at(headers: Mapping[str, object]) -> float:
+    died = headers.get("q-died")
+    if isinstance(died, int):
+        return died / 1000
+    deaths = headers.get("x-death")
+    match deaths:
+        case [{"time": time}, *_] if hasattr(time, "timestamp"):
+            return float(time.timestamp())
+        case _:
+            return 0.0

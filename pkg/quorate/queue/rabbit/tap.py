@@ -1,0 +1,131 @@
+"""One lane's consumer: what the broker has sent waits here until there is room for it.
+
+The broker sends as much as the prefetch allows, and counts what is acknowledged. A tap
+is open while there is work to ask for; it is closed by cancelling the consumer, which
+leaves what is already here to be settled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from aio_pika.abc import AbstractChannel
+from aiormq.abc import AbstractChannel as Wire
+from aiormq.abc import DeliveredMessage
+
+from quorate.core.clock import Clock
+from quorate.core.errors import StoreUnavailable
+from quorate.wire.rabbit_line import BROKEN, Line
+
+from .letters import Letter, read
+
+ANSWER_WITHIN_S = 5.0
+
+
+class Tap:
+    """One queue of the broker, as a source of letters."""
+
+    def __init__(
+        self,
+        lane: int,
+        name: str,
+        prefetch: int,
+        clock: Clock,
+        arrived: Callable[[], None],
+    ) -> None:
+        self.lane = lane
+        self.name = name
+        self.letters: deque[Letter] = deque()
+        self.on_broken: Callable[[], None] = lambda: None
+        self._prefetch = prefetch
+        self._clock = clock
+        self._arrived = arrived
+        self._channel: AbstractChannel | None = None
+        self._wire: Wire | None = None
+        self._consumer = ""
+        self.last_at = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Does the broker send?"""
+        return bool(self._consumer)
+
+    @property
+    def has_room(self) -> bool:
+        """Would the broker send more, if it had any?"""
+        return self.is_open and len(self.letters) < self._prefetch
+
+    async def open(self, line: Line) -> None:
+        """Let the broker send. Raises `StoreUnavailable`."""
+        if self.is_open:
+            return
+        if self._wire is None:
+            channel = await line.channel()
+            channel.close_callbacks.add(self._channel_closed)
+            self._channel, self._wire = channel, await channel.get_underlay_channel()
+            self._wire.on_consumer_cancel_callbacks.add(self._cancelled)
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await self._wire.basic_qos(prefetch_count=self._prefetch)
+                answer = await self._wire.basic_consume(self.name, self._came)
+        except BROKEN as error:
+            raise line.away(error) from error
+        self._consumer = answer.consumer_tag or ""
+        self.last_at = self._clock.monotonic()
+
+    async def shut(self) -> None:
+        """Let the broker send no more. What has come stays here."""
+        consumer, self._consumer = self._consumer, ""
+        if not consumer or self._wire is None:
+            return
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await self._wire.basic_cancel(consumer)
+        except BROKEN as error:
+            raise StoreUnavailable(
+                "RabbitMQ cannot be reached.", f"{type(error).__name__}: {error}"
+            ) from error
+
+    async def close(self) -> None:
+        """Give the channel up; what is not acknowledged goes back by itself."""
+        channel, self._channel, self._wire = self._channel, None, None
+        self._consumer = ""
+        self.letters.clear()
+        if channel is not None:
+            try:
+                async with asyncio.timeout(ANSWER_WITHIN_S):
+                    await channel.close()
+            except BROKEN:
+                return
+
+    async def settle(self, letter: Letter) -> bool:
+        """Acknowledge it; False if the channel that it came through is gone."""
+        wire, tag = letter.message.channel, letter.message.delivery_tag
+        if wire is not self._wire or tag is None:
+            return False
+        try:
+            await wire.basic_ack(tag, wait=False)
+        except BROKEN:
+            return False
+        return True
+
+    async def _came(self, message: DeliveredMessage) -> None:
+        if message.channel is not self._wire:
+            return
+        self.last_at = self._clock.monotonic()
+        self.letters.append(read(message, self.lane))
+        self._arrived()
+
+    def _cancelled(self, _frame: object) -> None:
+        """The broker has taken the consumer away: the queue is gone, or has moved."""
+        self._consumer = ""
+        self._arrived()
+
+    def _channel_closed(self, channel: object, error: BaseException | None) -> None:
+        if self._channel is None:
+            return
+        self._channel = self._wire = None
+        self._consumer = ""
+        self.on_broken()
