@@ -17,6 +17,9 @@
     locks_url         those of `redis_url`, and the shared Consul; a test of what is
                       declared to be different there says so by
                       @pytest.mark.differs_on_consul("how it is there")
+    queue_url         those of `redis_url`, and the shared RabbitMQ; a test of what is
+                      declared to be different there says so by
+                      @pytest.mark.differs_on_rabbit("how it is there")
     consul_url        the shared Consul
     private_consul    a fresh Consul for this test alone, a `ConsulServer`: url, ask(),
                       keys(), kill(), pause(), resume(), await restart(), stop()
@@ -39,6 +42,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -113,18 +117,30 @@ async def redis_url(
     namespace: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[str]:
-    if request.param in ("sentinel", "cluster"):
+    async with _redis(request.param, servers, fleets, namespace, monkeypatch) as url:
+        yield url
+
+
+@asynccontextmanager
+async def _redis(
+    kind: str,
+    servers: Servers,
+    fleets: Fleets,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[str]:
+    if kind in ("sentinel", "cluster"):
         monkeypatch.setattr(Script, "spoken", in_one_slot)
-        yield fleets.shared(request.param).url
-    elif request.param == "memory":
+        yield fleets.shared(kind).url
+    elif kind == "memory":
         url = f"memory://{namespace}"
         server = await open_memory(url)
         yield url
         await server.close()
-    elif request.param == "redis" and "QUORATE_TEST_REDIS_URL" in os.environ:
+    elif kind == "redis" and "QUORATE_TEST_REDIS_URL" in os.environ:
         yield os.environ["QUORATE_TEST_REDIS_URL"]
     else:
-        yield or_skip(servers.shared, request.param).url
+        yield or_skip(servers.shared, kind).url
 
 
 @pytest.fixture(params=KINDS)
@@ -245,6 +261,24 @@ def rabbit_server(shared_rabbit: RabbitServer) -> RabbitServer:
     if not shared_rabbit.is_running:
         shared_rabbit.start()
     return shared_rabbit
+
+
+@pytest.fixture(params=["memory", *KINDS, *FLEETS, "rabbit"])
+async def queue_url(
+    request: pytest.FixtureRequest,
+    servers: Servers,
+    fleets: Fleets,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[str]:
+    if request.param == "rabbit":
+        mark = request.node.get_closest_marker("differs_on_rabbit")
+        if mark is not None:
+            pytest.skip(f"on RabbitMQ {mark.args[0]}")
+        yield request.getfixturevalue("rabbit_url")
+        return
+    async with _redis(request.param, servers, fleets, namespace, monkeypatch) as url:
+        yield url
 
 
 @pytest.fixture

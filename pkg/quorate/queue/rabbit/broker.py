@@ -72,8 +72,6 @@ class RabbitBroker:
         said = self._said.get(request.exchanger)
         if said is not None and request.number <= said[0]:
             return said[1] if request.number == said[0] else Answer(alive=True)
-        if not self._wire.consuming.is_open:
-            raise self._wire.consuming.away()
         if request.session not in self._wire.roll:
             ids = tuple(finished.lease.id for finished in request.finished)
             return Answer(alive=False, stale=ids)

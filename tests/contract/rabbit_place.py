@@ -1,0 +1,116 @@
+"""One queue on RabbitMQ as several processes see it: each has connections of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import aio_pika
+from tests.contract.broker_place import CONFIG, Party
+
+from quorate.core.events import silent
+from quorate.lease.lease import LeaseTerms
+from quorate.lease.session import Session
+from quorate.queue.model import QueueConfig
+from quorate.queue.ports import Answer, Finished
+from quorate.queue.rabbit.queues import RabbitQueues
+from quorate.wire.rabbit import RabbitWire
+
+SPACIOUS = replace(CONFIG, concurrency=256)
+WITHIN_S = 5.0
+
+
+class RabbitParty(Party):
+    """One process. What the broker sends takes a moment, so an exchange waits for it."""
+
+    def __init__(
+        self, wire: RabbitWire, name: str, config: QueueConfig = SPACIOUS
+    ) -> None:
+        self.sessions = wire.sessions()
+        terms = LeaseTerms(ttl_s=30.0)
+        session = Session(name, self.sessions, terms, silent, wire.clock)
+        wire.on_session_gone(self._gone)
+        self.settle_in(wire, session, RabbitQueues(wire, config, silent))
+
+    @property
+    def tag(self) -> str:
+        return self.wire.tag
+
+    @property
+    def reception(self):
+        return self.broker.reception
+
+    async def exchange(self, most: int = 10, *finished: Finished, **how) -> Answer:
+        if most:
+            await self.reception.belong_to(await self.join())
+            await self.reception.open()
+            await self.quiet()
+        return await super().exchange(most, *finished, **how)
+
+    async def keys(self) -> set[str]:
+        """The broker keeps messages, and no keys."""
+        return set()
+
+    async def quiet(self) -> None:
+        """Until the broker has sent what it has to send."""
+        async with asyncio.timeout(WITHIN_S):
+            before = -1
+            while before != sum(self.reception.depths):
+                before = sum(self.reception.depths)
+                await self._sent()
+                await asyncio.sleep(0.03)
+
+    async def _sent(self) -> None:
+        names = [tap.name for tap in self.reception.taps if tap.has_room]
+        while any([(await self.broker.sending.watched(name))[0] for name in names]):
+            await asyncio.sleep(0.01)
+
+    async def dies(self) -> None:
+        """Its connection ends: the broker gives what it held to others."""
+        await self.wire.consuming._connection.close()
+
+    def _gone(self, name: str) -> None:
+        for member in self.session.memberships():
+            if member.name == name:
+                self.session.lost(member, "its connection broke")
+
+
+class RabbitParties:
+    """All processes of one test, and what they leave behind."""
+
+    def __init__(self, url: str, namespace: str) -> None:
+        self._url = url
+        self._namespace = namespace
+        self._parties: list[RabbitParty] = []
+
+    async def party(self, name: str, config: QueueConfig = SPACIOUS) -> RabbitParty:
+        wire = RabbitWire(self._url, namespace=self._namespace)
+        await wire.start()
+        self._parties.append(party := RabbitParty(wire, name, config))
+        return party
+
+    async def stop(self) -> None:
+        """Close all connections, and delete what was made."""
+        made: set[str] = set()
+        for party in self._parties:
+            made |= names_of(party.queues)
+            await party.wire.stop()
+        await delete(self._url, made)
+
+
+def names_of(queues: RabbitQueues) -> set[str]:
+    """The broker's queues behind the task queues of one process."""
+    shapes = [
+        shape
+        for broker in queues._brokers.values()
+        for shape in (*broker.sending.topology.lanes, broker.sending.topology.dead)
+    ]
+    return {shape.name for shape in shapes}
+
+
+async def delete(url: str, names: set[str]) -> None:
+    """Remove queues of the broker, with what is in them."""
+    connection = await aio_pika.connect(url)
+    async with connection, connection.channel() as channel:
+        for name in names:
+            await channel.queue_delete(name)
