@@ -1,4 +1,4 @@
-"""One queue on RabbitMQ as several processes see it: each has connections of its own."""
+"""One queue on RabbitMQ as several processes see it, each with its own connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from quorate.lease.lease import LeaseTerms
 from quorate.lease.session import Session
 from quorate.queue.model import QueueConfig
 from quorate.queue.ports import Answer, Finished
+from quorate.queue.rabbit.delays import level
 from quorate.queue.rabbit.queues import RabbitQueues
+from quorate.queue.rabbit.tap import Tap
 from quorate.wire.rabbit import RabbitWire
 
 SPACIOUS = replace(CONFIG, concurrency=256)
@@ -21,7 +23,7 @@ WITHIN_S = 5.0
 
 
 class RabbitParty(Party):
-    """One process. What the broker sends takes a moment, so an exchange waits for it."""
+    """One process. What the broker sends takes a moment: an exchange waits for it."""
 
     def __init__(
         self, wire: RabbitWire, name: str, config: QueueConfig = SPACIOUS
@@ -61,9 +63,11 @@ class RabbitParty(Party):
                 await asyncio.sleep(0.03)
 
     async def _sent(self) -> None:
-        names = [tap.name for tap in self.reception.taps if tap.has_room]
-        while any([(await self.broker.sending.watched(name))[0] for name in names]):
+        while any([await self._waits_for(tap) for tap in self.reception.taps]):
             await asyncio.sleep(0.01)
+
+    async def _waits_for(self, tap: Tap) -> bool:
+        return tap.has_room and (await self.broker.sending.watched(tap.name))[0] > 0
 
     async def dies(self) -> None:
         """Its connection ends: the broker gives what it held to others."""
@@ -82,30 +86,39 @@ class RabbitParties:
         self._url = url
         self._namespace = namespace
         self._parties: list[RabbitParty] = []
+        self._wires: list[RabbitWire] = []
 
     async def party(self, name: str, config: QueueConfig = SPACIOUS) -> RabbitParty:
         wire = RabbitWire(self._url, namespace=self._namespace)
         await wire.start()
+        self._wires.append(wire)
         self._parties.append(party := RabbitParty(wire, name, config))
         return party
+
+    async def delete_lanes(self, party: RabbitParty) -> None:
+        """The lanes of a party's queue are gone, with what is in them."""
+        topology = party.broker.sending.topology
+        await delete(self._url, {shape.name for shape in topology.lanes})
 
     async def stop(self) -> None:
         """Close all connections, and delete what was made."""
         made: set[str] = set()
         for party in self._parties:
             made |= names_of(party.queues)
-            await party.wire.stop()
+        for wire in self._wires:
+            await wire.stop()
         await delete(self._url, made)
 
 
 def names_of(queues: RabbitQueues) -> set[str]:
     """The broker's queues behind the task queues of one process."""
-    shapes = [
-        shape
-        for broker in queues._brokers.values()
-        for shape in (*broker.sending.topology.lanes, broker.sending.topology.dead)
-    ]
-    return {shape.name for shape in shapes}
+    names: set[str] = set()
+    for broker in queues._brokers.values():
+        topology = broker.sending.topology
+        names |= {shape.name for shape in (*topology.lanes, topology.dead)}
+        levels = range(broker.sending._levels)
+        names |= {level(topology.namespace, index).queue for index in levels}
+    return names
 
 
 async def delete(url: str, names: set[str]) -> None:

@@ -19,7 +19,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from quorate.core.clock import Chance, Clock
 from quorate.core.errors import StoreRefused, StoreUnavailable
 from quorate.core.events import Emit, Event
-from quorate.core.lifecycle import Tasks
+from quorate.core.lifecycle import Tasks, to_the_end
 
 from .limits import WireLimits
 from .rabbit_place import RabbitPlace
@@ -142,7 +142,8 @@ class Line:
         if self._connection is not None:
             return IDLE_S
         try:
-            await self.open()
+            # Half a connection that nobody closes would be left behind otherwise.
+            await to_the_end(self.open(), "connect to RabbitMQ")
         except (StoreUnavailable, StoreRefused):
             self._failures += 1
             rest_s = min(LONGEST_REST_S, FIRST_REST_S * 2.0 ** min(self._failures, 8))

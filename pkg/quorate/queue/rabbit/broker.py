@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from quorate.core.errors import StoreError
 from quorate.queue.ages import seen
 from quorate.queue.capabilities import Capability, lacking
 from quorate.queue.decide import death_note
@@ -39,7 +38,7 @@ from quorate.wire.rabbit import RabbitWire
 from .dead_letters import burial
 from .letters import Letter, Record
 from .memory import Memory
-from .reception import Reception, next_copy
+from .reception import Harvest, Reception, next_copy
 from .sending import Sending
 from .topology import Topology
 
@@ -83,14 +82,14 @@ class RabbitBroker:
         if request.slots.total:
             await self.reception.open()
         harvest = self.reception.claim(request)
-        await self.reception.settle(self.reception.drop())
-        await self._poisoned(harvest.poisoned)
+        await self.reception.settle(harvest.stale)
+        await self._put_aside(harvest)
         self._bell = request.bell.channel if request.bell.wanted else ""
         if not request.slots.total:
             self._count_the_wait()
         answer = Answer(
             alive=True,
-            leases=harvest.leases,
+            leases=tuple(harvest.leases),
             stale=stale,
             is_short=harvest.is_short,
             sight=self._sight() if request.look else None,
@@ -210,6 +209,17 @@ class RabbitBroker:
             self.memory.moved(letter.id, letter.record.turn + 1)
         self._moved.update(each.lease.token for each in finished)
 
+    async def _put_aside(self, harvest: Harvest) -> None:
+        """What is not to run goes where it belongs; or waits here for another try."""
+        try:
+            await self.reception.give_back(harvest.worn)
+            harvest.worn.clear()
+            await self._poisoned(harvest.poisoned)
+            harvest.poisoned.clear()
+        finally:
+            for letter in (*harvest.worn, *harvest.poisoned):
+                self.reception.taps[letter.record.lane].letters.appendleft(letter)
+
     async def _poisoned(self, letters: Sequence[Letter]) -> None:
         """Set tasks aside under which workers have died too often."""
         if not letters:
@@ -221,12 +231,7 @@ class RabbitBroker:
             )
             for letter in letters
         ]
-        try:
-            await self._bury(list(zip(letters, notes, strict=True)))
-        except StoreError:
-            for letter in letters:
-                self.reception.taps[letter.record.lane].letters.appendleft(letter)
-            raise
+        await self._bury(list(zip(letters, notes, strict=True)))
         for letter in letters:
             self.memory.moved(letter.id, letter.record.turn + 1)
         await self.reception.settle(letters)

@@ -8,7 +8,7 @@ broker would count a plain return as a death.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quorate.core.errors import StoreError
 from quorate.queue.lanes import Counts
@@ -20,18 +20,25 @@ from .letters import Letter, Record
 from .memory import Memory
 from .sending import Sending
 from .tap import Tap
+from .topology import GIVEN_UP_AFTER
 
-LEAST_PREFETCH = 4
 MOST_PREFETCH = 256
+WORN_AT = GIVEN_UP_AFTER // 2
 
 
 @dataclass(frozen=True, slots=True)
 class Harvest:
-    """What a claim brought: leases, and letters of tasks that have died too often."""
+    """What a claim brought.
 
-    leases: tuple[Lease, ...]
-    poisoned: tuple[Letter, ...]
-    is_short: bool
+    `poisoned` letters are of tasks that have died too often, `stale` ones of tasks that
+    are over or have a newer copy, `worn` ones were returned often without a death.
+    """
+
+    leases: list[Lease]
+    poisoned: list[Letter]
+    stale: list[Letter]
+    worn: list[Letter]
+    is_short: bool = True
 
 
 class Reception:
@@ -48,14 +55,13 @@ class Reception:
         self._sending = sending
         self._memory = memory
         config = sending.topology.config
-        prefetch = min(max(config.concurrency, LEAST_PREFETCH), MOST_PREFETCH)
+        prefetch = min(config.concurrency, MOST_PREFETCH)
         self.taps = tuple(
             Tap(lane, shape.name, prefetch, wire.clock, arrived)
             for lane, shape in enumerate(sending.topology.lanes)
         )
         self.held: dict[int, Letter] = {}
         self._ids: dict[str, int] = {}
-        self._dropped: list[Letter] = []
         self._token = 0
         self.session = ""
         self.full_since: float | None = None
@@ -116,29 +122,29 @@ class Reception:
             here = list(tap.letters)
             tap.letters.clear()
             try:
-                await self._give_back(here)
+                await self.give_back(here)
             except StoreError:
                 tap.letters.extend(here)
                 raise
         if but is not None:
             held = {token: each for token, each in self.held.items() if token != but}
-            await self._give_back(list(held.values()))
+            await self.give_back(list(held.values()))
             for token in held:
                 self.release(token)
+        for tap in self.taps:
+            await tap.told()
 
     def claim(self, request: Request) -> Harvest:
         """Take from the lanes as asked; places that are left are filled from any."""
         total, others = request.slots.total, request.slots.others
-        leases: list[Lease] = []
-        poisoned: list[Letter] = []
+        harvest = Harvest([], [], [], [])
         for turn in (request.takes, (total, total, total)):
             for lane in range(LANES):
                 most = min(turn[lane], total if lane == 0 else min(total, others))
-                for letter in self._take(lane, most, poisoned):
-                    leases.append(self._hold(letter, request.session))
-                    total -= 1
-                    others -= lane > 0
-        return Harvest(tuple(leases), tuple(poisoned), is_short=total > 0)
+                taken = self._take(lane, most, harvest)
+                total -= taken
+                others -= taken if lane else 0
+        return replace(harvest, is_short=total > 0)
 
     def release(self, token: int) -> Letter | None:
         """It is held no longer; None if it was not."""
@@ -152,23 +158,20 @@ class Reception:
         for letter in letters:
             await self.taps[letter.record.lane].settle(letter)
 
-    def drop(self) -> list[Letter]:
-        """Letters that are of no use: their task is over, or a newer copy is there."""
-        dropped, self._dropped = self._dropped, []
-        return dropped
-
-    def _take(self, lane: int, most: int, poisoned: list[Letter]) -> list[Letter]:
-        letters = self.taps[lane].letters
-        taken: list[Letter] = []
+    def _take(self, lane: int, most: int, harvest: Harvest) -> int:
+        letters, taken = self.taps[lane].letters, 0
         budget = self._sending.topology.config.crash_budget
-        while letters and len(taken) < most:
+        while letters and taken < most:
             letter = letters.popleft()
             if self._is_stale(letter):
-                self._dropped.append(letter)
+                harvest.stale.append(letter)
             elif self.crashes(letter) >= budget:
-                poisoned.append(letter)
+                harvest.poisoned.append(letter)
+            elif letter.returns >= WORN_AT:
+                harvest.worn.append(letter)
             else:
-                taken.append(letter)
+                harvest.leases.append(self._hold(letter))
+                taken += 1
         return taken
 
     def _is_stale(self, letter: Letter) -> bool:
@@ -180,13 +183,13 @@ class Reception:
         none = self._memory.no_crashes(letter.id, letter.record.turn)
         return letter.crashes_but(none)
 
-    def _hold(self, letter: Letter, session: str) -> Lease:
+    def _hold(self, letter: Letter) -> Lease:
         self._token = max(self._token + 1, int(self._wire.clock.now() * 1_000_000))
         self.held[self._token] = letter
         self._ids[letter.id] = self._token
-        return letter.lease(session, self._token, self.crashes(letter))
+        return letter.lease(self.session, self._token, self.crashes(letter))
 
-    async def _give_back(self, letters: Sequence[Letter]) -> None:
+    async def give_back(self, letters: Sequence[Letter]) -> None:
         if not letters:
             return
         await self._sending.copies(

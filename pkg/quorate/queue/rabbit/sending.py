@@ -12,9 +12,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import aiormq
+from aio_pika.abc import AbstractChannel
 from aiormq.abc import AbstractChannel as Wire
 
 from quorate.core.errors import StoreRefused
+from quorate.core.lifecycle import to_the_end
 from quorate.queue.ports import Parcel
 from quorate.wire.rabbit import RabbitWire
 from quorate.wire.rabbit_line import BROKEN
@@ -136,24 +138,31 @@ class Sending:
         channel = await line.channel()
         try:
             async with asyncio.timeout(within_s):
-                return await question(await channel.get_underlay_channel())
+                answer = await question(await channel.get_underlay_channel())
         except aiormq.exceptions.ChannelPreconditionFailed as error:
             raise StoreRefused(
                 f"A queue of {self.topology.queue!r} exists and is of another kind.",
                 f"PRECONDITION_FAILED {error}",
-                "crash_budget and dead_letters_max are fixed when a queue is made. Set "
-                "them as they were, or delete the queue when it is empty.",
+                "dead_letters_max is fixed when a queue is made. Set it as it was, or "
+                "delete the queues when they are empty.",
             ) from error
-        except BROKEN as error:
+        except aiormq.exceptions.AMQPChannelError as error:
+            # The broker has closed the channel itself: closing it again would cost the
+            # connection.
             raise line.away(error) from error
-        finally:
-            if not channel.is_closed:
-                await self._leave(channel.close())
+        except BROKEN as error:
+            await self._leave(channel)
+            raise line.away(error) from error
+        except BaseException:
+            await to_the_end(self._leave(channel), "close channel")
+            raise
+        await self._leave(channel)
+        return answer
 
-    async def _leave(self, closing: Awaitable[None]) -> None:
+    async def _leave(self, channel: AbstractChannel) -> None:
         try:
             async with asyncio.timeout(self._wire.limits.timeout_s):
-                await closing
+                await channel.close()
         except BROKEN:
             return
 

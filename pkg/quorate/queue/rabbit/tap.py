@@ -45,6 +45,9 @@ class Tap:
         self._channel: AbstractChannel | None = None
         self._wire: Wire | None = None
         self._consumer = ""
+        self._former: list[AbstractChannel] = []
+        self._former_wires: set[Wire] = set()
+        self._unsettled = 0
         self.last_at = 0.0
 
     @property
@@ -55,7 +58,7 @@ class Tap:
     @property
     def has_room(self) -> bool:
         """Would the broker send more, if it had any?"""
-        return self.is_open and len(self.letters) < self._prefetch
+        return self.is_open and self._unsettled < self._prefetch
 
     async def open(self, line: Line) -> None:
         """Let the broker send. Raises `StoreUnavailable`."""
@@ -63,6 +66,7 @@ class Tap:
             return
         if self._wire is None:
             channel = await line.channel()
+            self._unsettled = 0
             channel.close_callbacks.add(self._channel_closed)
             self._channel, self._wire = channel, await channel.get_underlay_channel()
             self._wire.on_consumer_cancel_callbacks.add(self._cancelled)
@@ -88,23 +92,50 @@ class Tap:
                 "RabbitMQ cannot be reached.", f"{type(error).__name__}: {error}"
             ) from error
 
-    async def close(self) -> None:
-        """Give the channel up; what is not acknowledged goes back by itself."""
-        channel, self._channel, self._wire = self._channel, None, None
+    async def told(self) -> None:
+        """Wait until the broker has heard every acknowledgement sent so far."""
+        if self._wire is None:
+            return
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                await self._wire.basic_qos(prefetch_count=self._prefetch)
+        except BROKEN as error:
+            raise StoreUnavailable(
+                "RabbitMQ cannot be reached.", f"{type(error).__name__}: {error}"
+            ) from error
+
+    def start_anew(self) -> None:
+        """The next time it is opened, it is over a new channel.
+
+        The broker may have lost its way in the old one. What came over that one can
+        still be acknowledged there.
+        """
         self._consumer = ""
+        if self._channel is not None and self._wire is not None:
+            self._former.append(self._channel)
+            self._former_wires.add(self._wire)
+        self._channel = self._wire = None
+
+    async def close(self) -> None:
+        """Give the channels up; what is not acknowledged goes back by itself."""
+        self.start_anew()
+        former, self._former = self._former, []
+        self._former_wires.clear()
         self.letters.clear()
-        if channel is not None:
+        for channel in former:
             try:
                 async with asyncio.timeout(ANSWER_WITHIN_S):
                     await channel.close()
             except BROKEN:
-                return
+                continue
 
     async def settle(self, letter: Letter) -> bool:
         """Acknowledge it; False if the channel that it came through is gone."""
         wire, tag = letter.message.channel, letter.message.delivery_tag
-        if wire is not self._wire or tag is None:
+        is_known = wire is self._wire or wire in self._former_wires
+        if not is_known or tag is None:
             return False
+        self._unsettled -= 1
         try:
             await wire.basic_ack(tag, wait=False)
         except BROKEN:
@@ -115,17 +146,20 @@ class Tap:
         if message.channel is not self._wire:
             return
         self.last_at = self._clock.monotonic()
+        self._unsettled += 1
         self.letters.append(read(message, self.lane))
         self._arrived()
 
     def _cancelled(self, _frame: object) -> None:
         """The broker has taken the consumer away: the queue is gone, or has moved."""
-        self._consumer = ""
+        self.start_anew()
         self._arrived()
 
     def _channel_closed(self, channel: object, error: BaseException | None) -> None:
-        if self._channel is None:
+        if channel is not self._channel and channel not in self._former:
             return
         self._channel = self._wire = None
+        self._former.clear()
+        self._former_wires.clear()
         self._consumer = ""
         self.on_broken()

@@ -16,6 +16,10 @@ from quorate.wire.keys import plain
 LANE_MOST = 1_000_000
 """A lane must have a bound, or dead letters could be lost on their way."""
 
+GIVEN_UP_AFTER = 20
+"""So many returns, and the broker itself sets a task aside. Workers judge by the same
+count, and sooner; this is for what kills them before they can read it."""
+
 LONGEST_NAME = 100
 ASSUMED_TIMEOUT_S = 1800.0
 """How long a broker below 3.12 lets a delivery be unacknowledged, unless told."""
@@ -72,7 +76,7 @@ class Topology:
     def _lane(self) -> Arguments:
         arguments: Arguments = {
             "x-queue-type": "quorum",
-            "x-delivery-limit": self.config.crash_budget,
+            "x-delivery-limit": GIVEN_UP_AFTER,
             "x-dead-letter-exchange": "",
             "x-dead-letter-routing-key": self.dead.name,
             "x-dead-letter-strategy": "at-least-once",

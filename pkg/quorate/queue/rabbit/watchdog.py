@@ -70,5 +70,6 @@ class Watchdog:
         silent_s = self._wire.clock.monotonic() - tap.last_at
         if waiting and (not consumers or silent_s > SILENT_S):
             await tap.shut()
+            tap.start_anew()
             await tap.open(self._wire.consuming)
             self._emit(ConsumerRevived(queue=tap.name, waiting=waiting))
