@@ -68,4 +68,6 @@ def config_of(settings: Settings) -> QueueConfig:
         payload_max_bytes=queue.payload_max_bytes,
         grace_s=queue.grace_s,
         max_stall_s=settings.session.max_stall_s,
+        recycle_after_tasks=queue.recycle_after_tasks,
+        recycle_above_bytes=queue.recycle_above_bytes,
     )

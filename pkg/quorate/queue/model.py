@@ -139,6 +139,8 @@ class QueueConfig:
     roll_call_s: float = 10.0
     stall_warned_at_s: float = 15.0
     max_stall_s: float = 30.0
+    recycle_after_tasks: int = 0
+    recycle_above_bytes: int = 0
 
     def __post_init__(self) -> None:
         positive = {
@@ -155,6 +157,8 @@ class QueueConfig:
             for name, value in positive.items()
             if not 0 < value < math.inf
         ]
+        if min(self.recycle_after_tasks, self.recycle_above_bytes) < 0:
+            faults.append("a limit for recycling is below 0")
         if not 0 <= self.reserved_for_high <= 0.9:
             faults.append(f"reserved_for_high = {self.reserved_for_high}")
         if not self.queues or len(set(self.queues)) != len(self.queues):
