@@ -240,9 +240,9 @@ def test_machines_get_json_lines(capsys):
 def test_a_rate_is_over_the_last_seconds_and_never_below_nothing():
     rate = Rate()
 
-    rates = [rate.at(at, count) for at, count in [(0, 0), (1, 10), (10, 20), (11, 0)]]
+    rates = [rate.at(at, count) for at, count in [(0, 0), (1, 10), (4, 20), (20, 0)]]
 
-    assert rates == [0.0, 10.0, 2.0, 0.0]
+    assert rates == [0.0, 10.0, 5.0, 0.0]
 
 
 def test_a_post_between_two_processes_is_shown():
