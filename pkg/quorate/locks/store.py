@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
-from .answers import Answer, Ask, Granted, Notice, Queued, Was
+from .answers import Answer, Ask, Confirm, Granted, Notice, Queued, Was
 from .model import Explanation, LockLine
 
 Hear = Callable[[Notice], None]
@@ -29,7 +29,8 @@ class LockStore(Protocol):
 
         An ask whose answer is lost is sent once more by the store itself. Raises
         `StoreUnavailable` (nothing was sent), `OutcomeUnknown` (sent, unanswered:
-        `leave` with `echo`), `SessionLostError` (that session of the ask is over).
+        `leave` with `echo`), `SessionLostError` (that session of the ask is over),
+        `NotReplicated` (granted, but not as its `confirm` says: `leave` it).
         """
         ...
 
@@ -57,7 +58,9 @@ class LockStore(Protocol):
 class LockConversions(Protocol):
     """What a store may offer besides: a hold that changes its kind."""
 
-    async def upgrade(self, name: str, ident: str) -> Granted | Queued:
+    async def upgrade(
+        self, name: str, ident: str, confirm: Confirm | None = None
+    ) -> Granted | Queued:
         """Make a reader the writer, or let it wait until it is the only reader.
 
         When it is granted later a `GrantNotice` for the same id tells. Asking again is
