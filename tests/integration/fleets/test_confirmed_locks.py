@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import TypeAlias
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from tests.conftest import or_skip
 from tests.contract.lock_place import Place, Process, in_line, until
-from tests.fleets import (
-    QUICK_REPLICATION,
-    Cluster,
-    SentinelSet,
-    StartCluster,
-    StartSentinels,
-)
+from tests.fleets import QUICK_REPLICATION, Fleets
 from tests.fleets import until as comes_about
-from tests.servers import Server, StartServer
+from tests.servers import Server, Servers, ServerSettings
 
 import quorate.locks.redis as redis_locks
 from quorate.core.errors import (
@@ -29,7 +23,6 @@ from quorate.core.errors import (
 from quorate.lease.lease import LeaseTerms
 from quorate.locks.model import LockConfig, LockType
 from quorate.locks.returning import Returns
-from quorate.wire.keys import Keyspace
 from quorate.wire.orders import Order
 
 pytestmark = pytest.mark.fleet
@@ -41,40 +34,52 @@ ONE = LockConfig(replicas=1, replicas_within_s=WITHIN_S)
 
 
 class Replicated:
-    """Servers with one replica each, and the replica that has our lock."""
+    """Masters with one replica each."""
 
-    def __init__(self, url: str, master: Server, replica: Server) -> None:
+    def __init__(self, url: str, masters: list[Server], replicas: list[Server]) -> None:
         self.url = url
-        self.master = master
-        self.replica = replica
+        self.masters = masters
+        self.replicas = replicas
+
+    def pause(self) -> None:
+        for replica in self.replicas:
+            replica.pause()
+
+    def resume(self) -> None:
+        for replica in self.replicas:
+            replica.resume()
+
+    def has(self, servers: list[Server], key: str) -> bool:
+        return any(found for each in servers for found in each.admin.keys(key))
 
 
-StartReplicated: TypeAlias = Callable[[], Replicated]
-
-
-@pytest.fixture(params=["alone", "sentinel", "cluster"])
+@pytest.fixture(scope="module", params=["alone", "sentinel", "cluster"])
 def fleet(
-    request: pytest.FixtureRequest,
-    start_server: StartServer,
-    start_sentinels: StartSentinels,
-    start_cluster: StartCluster,
-) -> Replicated:
+    request: pytest.FixtureRequest, servers: Servers, fleets: Fleets
+) -> Iterator[Replicated]:
+    """What tests share; they let the replica go on."""
     if request.param == "sentinel":
-        sentinels: SentinelSet = start_sentinels(replicas=1)
+        sentinels = or_skip(lambda kind: fleets.sentinels(kind, replicas=1), "valkey")
         [replica] = sentinels.replicas
-        return Replicated(sentinels.url, sentinels.master, replica)
+        yield Replicated(sentinels.url, [sentinels.master], [replica])
+        sentinels.stop()
+        return
     if request.param == "cluster":
-        cluster: Cluster = start_cluster(replicas=1)
-        master = cluster.owner(Keyspace("shop", 64).lock_tag(NAME))
-        return Replicated(cluster.url, master, cluster.replica_of(master))
-    master, replica = (start_server(options=QUICK_REPLICATION) for _ in range(2))
+        cluster = or_skip(lambda kind: fleets.cluster(kind, replicas=1), "valkey")
+        masters = cluster.masters
+        replicas = [cluster.replica_of(master) for master in masters]
+        yield Replicated(cluster.url, masters, replicas)
+        cluster.stop()
+        return
+    settings = ServerSettings(kind="valkey", options=QUICK_REPLICATION)
+    master, replica = (servers.start(settings) for _ in range(2))
     replica.admin.execute_command("REPLICAOF", "127.0.0.1", str(master.port))
     comes_about(
         "replication",
         lambda: master.info("replication").get("slave0", {}).get("state") == "online",
     )
     comes_about("a replica that answers", lambda: has_caught_up(master))
-    return Replicated(master.url, master, replica)
+    yield Replicated(master.url, [master], [replica])
 
 
 def has_caught_up(master: Server) -> bool:
@@ -84,10 +89,10 @@ def has_caught_up(master: Server) -> bool:
 
 
 @pytest.fixture
-async def place(fleet: Replicated) -> AsyncIterator[Place]:
-    place = Place(fleet.url, "shop")
+async def place(fleet: Replicated, namespace: str) -> AsyncIterator[Place]:
+    place = Place(fleet.url, namespace)
     yield place
-    fleet.replica.resume()
+    fleet.resume()
     await place.close()
 
 
@@ -97,17 +102,14 @@ async def is_free(process: Process, name: str = NAME) -> bool:
 
 
 async def test_a_grant_counts_when_a_replica_has_it_and_never_stays_held_without(
-    fleet: Replicated, place: Place
+    fleet: Replicated, place: Place, namespace: str
 ) -> None:
     process = await place.process(TERMS, ONE)
     async with process.locks.acquire_lock(NAME) as grant:
         first = grant.token
-        assert any(
-            key.endswith(f"l:h:{NAME}".encode())
-            for key in fleet.replica.admin.keys("*")
-        )
+        assert fleet.has(fleet.replicas, f"*{namespace}*:l:h:{NAME}")
 
-    fleet.replica.pause()
+    fleet.pause()
     began = time.monotonic()
     with pytest.raises(NotReplicated) as refused:
         async with process.locks.acquire_lock(NAME):
@@ -121,7 +123,7 @@ async def test_a_grant_counts_when_a_replica_has_it_and_never_stays_held_without
     async with process.locks.acquire_lock(NAME, replicas=0) as grant:
         assert grant.token > first
 
-    fleet.replica.resume()
+    fleet.resume()
     async with process.locks.acquire_lock(NAME, replicas=1):
         assert not await is_free(process)
 
@@ -143,7 +145,7 @@ async def test_a_turn_that_comes_later_is_confirmed_too(
     async with first.locks.acquire_lock(NAME):
         waiting = asyncio.create_task(wait())
         await in_line(first, NAME, 1)
-        fleet.replica.pause()
+        fleet.pause()
     with pytest.raises(NotReplicated):
         await waiting
     assert await is_free(first)
@@ -159,7 +161,7 @@ async def test_readers_semaphores_sets_and_upgrades_are_confirmed(
         pass
 
     async with locks.acquire_lock(NAME, LockType.SHARED) as grant:
-        fleet.replica.pause()
+        fleet.pause()
         with pytest.raises(NotReplicated):
             await grant.upgrade()
         assert grant.lock_type is LockType.SHARED
@@ -167,7 +169,7 @@ async def test_readers_semaphores_sets_and_upgrades_are_confirmed(
         with pytest.raises(NotReplicated):
             async with locks.lock_all(process.names_of_one_tag("user:3", "user:4")):
                 pytest.fail("it was let in")
-        fleet.replica.resume()
+        fleet.resume()
         await grant.upgrade()
         assert grant.lock_type is LockType.EXCLUSIVE
     assert await locks.ls() == []
@@ -179,14 +181,18 @@ async def test_a_caller_that_is_cancelled_meanwhile_leaves_nothing_held(
     process = await place.process(TERMS, LockConfig(replicas=1, replicas_within_s=3))
     async with process.locks.acquire_lock(NAME):
         pass
-    fleet.replica.pause()
+    fleet.pause()
 
     async def take() -> None:
         async with process.locks.acquire_lock(NAME):
             pytest.fail("it was let in")
 
     taking = asyncio.create_task(take())
-    await until(lambda: fleet.master.admin.hexists(key_of(fleet), "m"))
+
+    async def is_granted() -> bool:
+        return not await is_free(process)
+
+    await until(is_granted)
     taking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await taking
@@ -194,16 +200,11 @@ async def test_a_caller_that_is_cancelled_meanwhile_leaves_nothing_held(
     await until(lambda: is_free(process))
 
 
-def key_of(fleet: Replicated) -> str:
-    keys = [bytes(key).decode() for key in fleet.master.admin.keys("*l:h:*")]  # type: ignore[union-attr]
-    return keys[0]
-
-
 async def left_held_when_it_fails(fleet: Replicated, place: Place) -> bool:
     process = await place.process(TERMS, ONE)
     async with process.locks.acquire_lock(NAME):
         pass
-    fleet.replica.pause()
+    fleet.pause()
     with pytest.raises((NotReplicated, LockNotGranted, LockLostError)):
         async with process.locks.acquire_lock(NAME):
             raise LockNotGranted("it was let in")
@@ -232,7 +233,7 @@ async def test_waiting_on_the_connection_of_all_would_keep_everybody_waiting(
     honest = await place.process(TERMS, LockConfig(replicas=1, replicas_within_s=0.8))
     async with honest.locks.acquire_lock(NAME):
         pass
-    fleet.replica.pause()
+    fleet.pause()
 
     assert await longest_call_beside(honest) < 0.4
 
