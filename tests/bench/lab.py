@@ -155,18 +155,19 @@ class Lab:
         children: Sequence[ChildProcess],
         *,
         helpers: Sequence[int] = (),
-        crowded: bool = False,
+        alone: Sequence[int] | None = None,
     ) -> Iterator[Seen]:
         """Count and listen for noise during the block.
 
-        `helpers` are further processes of ours. `crowded`: there are more of them than
-        processors, so that somebody always waits.
+        `helpers` are further processes of ours. Those of `alone` should not have to
+        wait for a processor: the server, and one client, unless it is said otherwise.
         """
         seen = Seen()
         before = count(self.server)
         ours = [self.server.pid, *(child.pid for child in children)]
-        alone = ours if len(children) == 1 else [self.server.pid]
-        watch = NoiseWatch([*ours, *helpers], () if crowded else alone)
+        if alone is None:
+            alone = ours if len(children) == 1 else [self.server.pid]
+        watch = NoiseWatch([*ours, *helpers], alone)
         yield seen
         noise = watch.stop()
         seen.noise = {key: round(value, 2) for key, value in asdict(noise).items()}

@@ -74,23 +74,23 @@ DOCKET_TUNED = replace(
 )
 DRAMATIQ = Entry(
     "dramatiq", "dramatiq, 8 threads", f"{PEERS}.dramatiq_queue", HOME, "dramatiq",
-    options={"tasks": 2_500},
+    options={"tasks": 2_500, "threads": 1},
 )  # fmt: skip
 DRAMATIQ_TUNED = replace(
     DRAMATIQ,
     key="dramatiq-tuned",
     title="dramatiq, 32 threads",
-    options={"tasks": 2_500, "concurrency": 32},
+    options={"tasks": 2_500, "concurrency": 32, "threads": 1},
 )
 CELERY = Entry(
     "celery", "Celery, one at a time (solo)", f"{PEERS}.celery_queue", HOME, "celery",
-    options={"tasks": 800},
+    options={"tasks": 800, "threads": 1},
 )  # fmt: skip
 CELERY_TUNED = replace(
     CELERY,
     key="celery-tuned",
     title="Celery, 32 threads",
-    options={"tasks": 800, "concurrency": 32},
+    options={"tasks": 800, "concurrency": 32, "threads": 1},
 )
 
 PLAIN = (*(TASKIQ_STREAM, TASKIQ_LIST, SAQ, STREAQ, ARQ, DOCKET, DRAMATIQ, CELERY),)

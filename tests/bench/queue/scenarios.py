@@ -70,7 +70,7 @@ def throughput(workers: int) -> Scenario:
             with lab.clients(
                 *[entry] * workers, flush=False, processor=processor
             ) as children:
-                return _drain(lab, children, tasks)
+                return _drain(lab, entry, children, tasks)
 
         return until_quiet(size, window)
 
@@ -86,7 +86,7 @@ def over_a_distance(lab: Lab, entry: Entry, size: Size) -> list[Run]:
             _proxy(lab) as (url, pid),
             lab.clients(entry, flush=False, url=url) as children,
         ):
-            return _drain(lab, children, tasks, helpers=(pid,))
+            return _drain(lab, entry, children, tasks, helpers=(pid,))
 
     return until_quiet(size, window)
 
@@ -109,13 +109,19 @@ def _proxy(lab: Lab) -> Iterator[tuple[str, int]]:
 
 def _drain(
     lab: Lab,
+    entry: Entry,
     children: Sequence[ChildProcess],
     tasks: int,
     helpers: Sequence[int] = (),
 ) -> Run:
     warm = max(1, tasks // WARM_SHARE // len(children))
-    crowded = len(children) > 1
-    with lab.watching(children, helpers=helpers, crowded=crowded) as seen:
+    alone: Sequence[int] | None
+    alone = None
+    if len(children) > 1:
+        alone = ()
+    elif "threads" in entry.options:
+        alone = (lab.server.pid,)  # its threads wait for each other
+    with lab.watching(children, helpers=helpers, alone=alone) as seen:
         for child in children:
             child.tell("work", warm=warm)
         for child in children:

@@ -25,12 +25,20 @@ class Peer:
             COUNTER.note(payload)
 
         self.handle = self.worker.task(name="handle", **more)(handle)
-        await self.worker.__aenter__()
+        self.is_open = False
+
+    async def _opened(self) -> None:
+        """A producer opens it; a worker does so by itself, and must not twice."""
+        if not self.is_open:
+            self.is_open = True
+            await self.worker.__aenter__()
 
     async def enqueue(self, payload: Payload) -> object:
+        await self._opened()
         return await self.handle.enqueue(payload)
 
     async def enqueue_many(self, payloads: list[Payload]) -> object:
+        await self._opened()
         tasks = [self.handle.enqueue(payload) for payload in payloads]
         return await self.worker.enqueue_many(tasks)
 
