@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from .lanes import Counts, Sight, Slots
-from .model import DeadLetter, Explanation, Lease, Move, QueueStats, TaskState
+from .model import Lease, Move, TaskState
+from .views import DeadLetter, Explanation, QueueStats
 
 
 class Parcel(NamedTuple):

@@ -18,7 +18,6 @@ from quorate.queue.model import (
     Lease,
     MoveKind,
     QueueConfig,
-    QueueStats,
     TaskState,
 )
 from quorate.queue.ports import (
@@ -30,6 +29,7 @@ from quorate.queue.ports import (
     RollCall,
     TakenBack,
 )
+from quorate.queue.views import QueueStats
 from quorate.wire.ports import Caller
 from quorate.wire.scripts import load
 
