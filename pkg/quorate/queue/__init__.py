@@ -32,11 +32,9 @@ from .events import (
 )
 from .manager import QueueManager
 from .model import (
-    DeadLetter,
-    Explanation,
+    ErrorRule,
     LaneWeights,
     QueueConfig,
-    QueueStats,
     QueueType,
     RetryPolicy,
     Task,
@@ -44,12 +42,14 @@ from .model import (
     TaskState,
 )
 from .sights import WorkerSight, WorkerState
+from .views import DeadLetter, Explanation, QueueStats
 from .workforce import WorkPlan
 
 __all__ = [
     "CompletionRefused",
     "DeadLetter",
     "Declared",
+    "ErrorRule",
     "Explanation",
     "LaneWeights",
     "QueueConfig",

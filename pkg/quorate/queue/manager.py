@@ -17,9 +17,7 @@ from .handlers import HandlerFunction, Handlers
 from .lookup import Lookup, unknown
 from .model import (
     DEFAULT_QUEUE,
-    Explanation,
     QueueConfig,
-    QueueStats,
     RetryPolicy,
     Task,
     TaskPriority,
@@ -29,6 +27,7 @@ from .producer import Producer
 from .redis.queues import RedisQueues
 from .sights import WorkerSight
 from .steering import Steering
+from .views import Explanation, QueueStats
 from .waiting import Waiting
 from .workforce import Outfit, Workforce, WorkPlan
 
@@ -55,7 +54,8 @@ class QueueManager(Steering):
         self._backend = backend
         self._owns_backend = False
         self._tasks = Tasks(emit, backend.clock)
-        self._queues = RedisQueues(backend.wire, self.config, emit)
+        home = backend.session.id
+        self._queues = RedisQueues(backend.wire, self.config, emit, home)
         self._lookup = Lookup(self._queues.place, self.config.queues)
         self._mailbox = self._queues.mailbox(backend.session.id)
         self._waiting = Waiting(backend.clock)
