@@ -10,14 +10,15 @@ import asyncio
 from dataclasses import dataclass
 
 from quorate.core.clock import Chance
+from quorate.core.errors import DeadlockError, NotReplicated
 from quorate.core.events import Emit
 from quorate.core.lifecycle import Tasks
 from quorate.lease.session import Session
 
-from .answers import Ask, Granted, GrantNotice, Queued
+from .answers import Ask, Confirm, Granted, GrantNotice, Queued
 from .model import HolderFacts, LockConfig
 from .returning import Claim
-from .store import LockStore
+from .store import LockStore, WaitStore
 from .wish import Wish
 
 
@@ -31,9 +32,16 @@ class Parts:
     tasks: Tasks
     emit: Emit
     chance: Chance
+    waits: WaitStore | None = None
 
     def now(self) -> float:
         return self.session.clock.monotonic()
+
+    def confirm(self, wish: Wish) -> Confirm | None:
+        """How a grant of this wish has to be confirmed."""
+        if not wish.replicas:
+            return None
+        return Confirm(wish.replicas, self.config.replicas_within_s)
 
 
 PATIENT_S = 3600.0
@@ -43,7 +51,10 @@ PATIENT_S = 3600.0
 class Attempt:
     """One call of a task that wants a lock, from asking until it has it or gives up."""
 
-    __slots__ = ("contended", "held_by", "owner", "started", "tries", "wish")
+    __slots__ = (
+        "bid", "contended", "doom", "held_by", "owner", "started", "task", "tries",
+        "wish",
+    )  # fmt: skip
 
     def __init__(self, wish: Wish, owner: object, now: float) -> None:
         self.wish = wish
@@ -52,14 +63,22 @@ class Attempt:
         self.tries = 0
         self.contended = False
         self.held_by: HolderFacts | None = None
+        self.task = asyncio.current_task()
+        self.bid: Bid | None = None
+        self.doom: DeadlockError | None = None
+
+    def heed_doom(self) -> None:
+        """Raise `DeadlockError` if this one was chosen to give way."""
+        if self.doom is not None:
+            raise self.doom
 
 
 class Bid:
     """A place in the server's line, or already the lock."""
 
     __slots__ = (
-        "ask", "bell", "echo", "granted", "in_flight", "is_told_of", "is_void",
-        "look_at", "notice", "queued", "since", "wish",
+        "ask", "bell", "echo", "failure", "granted", "in_flight", "is_told_of",
+        "is_void", "look_at", "notice", "queued", "since", "wish",
     )  # fmt: skip
 
     def __init__(self, ask: Ask, wish: Wish, now: float) -> None:
@@ -70,6 +89,7 @@ class Bid:
         self.queued: Queued | None = None
         self.notice: GrantNotice | None = None
         self.bell: asyncio.Future[None] | None = None
+        self.failure: NotReplicated | None = None
         self.look_at = float("inf")
         self.in_flight = 0
         self.echo = False

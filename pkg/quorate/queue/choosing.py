@@ -25,4 +25,4 @@ def queues_on(
 
         return RabbitQueues(backend.server, config, emit)
     wire: Wire = backend.wire
-    return RedisQueues(wire, config, emit)
+    return RedisQueues(wire, config, emit, backend.session.id)

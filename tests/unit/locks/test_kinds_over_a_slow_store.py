@@ -16,9 +16,17 @@ from quorate.core.errors import (
     LockNotGranted,
     StoreUnavailable,
 )
-from quorate.locks.answers import Granted, GrantNotice, Queued, ResyncNotice, Sighting
+from quorate.locks.answers import (
+    Confirm,
+    Granted,
+    GrantNotice,
+    Queued,
+    ResyncNotice,
+    Sighting,
+)
 from quorate.locks.manager import LockManager
 from quorate.locks.model import LockType
+from quorate.locks.store import Beside
 
 SHARED = LockType.SHARED
 
@@ -30,7 +38,9 @@ class Turning(Line):
     upgrades = 0
     failing: Exception | None = None
 
-    async def upgrade(self, name: str, ident: str) -> Granted | Queued:
+    async def upgrade(
+        self, name: str, ident: str, confirm: Confirm | None = None
+    ) -> Granted | Queued:
         self.upgrades += 1
         await asyncio.sleep(0)
         if self.failing is not None:
@@ -101,7 +111,11 @@ def square() -> Square:
 @pytest.fixture
 async def manager(line, square, heard) -> AsyncIterator[LockManager]:
     manager = LockManager(
-        line, line.session, emit=heard.emit, chance=Chance(1), meetings=square
+        line,
+        line.session,
+        emit=heard.emit,
+        chance=Chance(1),
+        beside=Beside(meetings=square),
     )
     async with manager:
         yield manager

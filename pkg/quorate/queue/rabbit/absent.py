@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import NoReturn
 
 from quorate.queue.capabilities import Capability, lacking
-from quorate.queue.model import Explanation
 from quorate.queue.ports import Audit, Found
+from quorate.queue.views import Explanation
 
 
 class NoResults:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from quorate.core.fence import Fence
 from quorate.queue.ages import seen
 from quorate.queue.capabilities import Capability, lacking
 from quorate.queue.decide import death_note
@@ -21,7 +22,6 @@ from quorate.queue.model import (
     Lease,
     Move,
     MoveKind,
-    QueueStats,
     TaskState,
 )
 from quorate.queue.ports import (
@@ -33,6 +33,7 @@ from quorate.queue.ports import (
     RollCall,
     TakenBack,
 )
+from quorate.queue.views import QueueStats
 from quorate.wire.rabbit import RabbitWire
 
 from .dead_letters import burial
@@ -62,8 +63,13 @@ class RabbitBroker:
         self._said: dict[int, tuple[int, Answer]] = {}
         self._moved: set[int] = set()
 
-    async def enqueue(self, parcels: Sequence[Parcel]) -> list[bool]:
-        """All of them are new: what is in already cannot be looked up."""
+    async def enqueue(
+        self, parcels: Sequence[Parcel], fence: Fence | None = None
+    ) -> list[bool]:
+        """All of them are new: what is in already cannot be looked up.
+
+        Nor can a fence be checked, since nothing here remembers the last token.
+        """
         await self.sending.enqueue(parcels)
         return [True] * len(parcels)
 

@@ -16,7 +16,8 @@ from quorate.core.codec import Json, decode
 from quorate.core.errors import InvalidPayload
 from quorate.queue.decide import death_note
 from quorate.queue.envelope import read_header, read_payload
-from quorate.queue.model import PRIORITIES, DeadLetter, DeadReason
+from quorate.queue.model import PRIORITIES, DeadReason
+from quorate.queue.views import DeadLetter
 from quorate.wire.rabbit_publisher import Message
 
 from .letters import PERSISTENT, Letter, Record, lane_of, read

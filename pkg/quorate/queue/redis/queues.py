@@ -20,11 +20,17 @@ from .results import RedisResults
 
 
 class RedisQueues:
-    """The queues of one server, opened when first needed."""
+    """The queues of one server, opened when first needed.
+
+    `home` is the id of this process's session there.
+    """
 
     longest_attempt_s = math.inf
 
-    def __init__(self, wire: Wire, config: QueueConfig, emit: Emit) -> None:
+    def __init__(
+        self, wire: Wire, config: QueueConfig, emit: Emit, home: str = ""
+    ) -> None:
+        self._home = home
         self._wire = wire
         self._config = config
         self._emit = emit
@@ -41,7 +47,7 @@ class RedisQueues:
         found = self._places.get(queue)
         if found is None:
             calls, keys = self._wire.calls, QueueKeys(self._wire.keys, queue)
-            broker = RedisBroker(calls, keys, self._config)
+            broker = RedisBroker(calls, keys, self._config, self._home)
             found = self._places[queue] = Place(
                 queue=queue,
                 tag=keys.tag,
