@@ -19,7 +19,9 @@
                       @pytest.mark.differs_on_consul("how it is there")
     queue_url         those of `redis_url`, and the shared RabbitMQ; a test of what is
                       declared to be different there says so by
-                      @pytest.mark.differs_on_rabbit("how it is there")
+                      @pytest.mark.differs_on_rabbit("how it is there"). And the two
+                      together, divided by a space: tasks travel over RabbitMQ, and
+                      their state is in a valkey
     consul_url        the shared Consul
     private_consul    a fresh Consul for this test alone, a `ConsulServer`: url, ask(),
                       keys(), kill(), pause(), resume(), await restart(), stop()
@@ -263,7 +265,7 @@ def rabbit_server(shared_rabbit: RabbitServer) -> RabbitServer:
     return shared_rabbit
 
 
-@pytest.fixture(params=["memory", *KINDS, *FLEETS, "rabbit"])
+@pytest.fixture(params=["memory", *KINDS, *FLEETS, "rabbit", "hybrid"])
 async def queue_url(
     request: pytest.FixtureRequest,
     servers: Servers,
@@ -276,6 +278,10 @@ async def queue_url(
         if mark is not None:
             pytest.skip(f"on RabbitMQ {mark.args[0]}")
         yield request.getfixturevalue("rabbit_url")
+        return
+    if request.param == "hybrid":
+        transport = request.getfixturevalue("rabbit_url")
+        yield f"{transport} {or_skip(servers.shared, 'valkey').url}"
         return
     async with _redis(request.param, servers, fleets, namespace, monkeypatch) as url:
         yield url

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import aio_pika
-from tests.contract.broker_place import CONFIG, Party
+from tests.contract.broker_place import CONFIG, QUEUE, Party
 
 from quorate.core.events import silent
 from quorate.lease.lease import LeaseTerms
 from quorate.lease.session import Session
+from quorate.queue.hybrid.queues import HybridQueues
 from quorate.queue.model import QueueConfig
 from quorate.queue.ports import Answer, Finished
 from quorate.queue.rabbit.delays import level
 from quorate.queue.rabbit.queues import RabbitQueues
 from quorate.queue.rabbit.tap import Tap
 from quorate.wire.rabbit import RabbitWire
+from quorate.wire.redis import Wire, open_wire
 
 SPACIOUS = replace(CONFIG, concurrency=256)
 WITHIN_S = 5.0
@@ -79,6 +82,44 @@ class RabbitParty(Party):
                 self.session.lost(member, "its connection broke")
 
 
+class HybridParty(Party):
+    """One process whose tasks travel over RabbitMQ and are kept in a Redis.
+
+    What it enqueues is in Redis when `puts` returns, as if a worker had been there.
+    """
+
+    def __init__(self, wire: Wire, transport: RabbitWire, name: str, config) -> None:
+        super().__init__(wire, name, config)
+        queues = HybridQueues(self.queues, wire, transport, config, silent)
+        self.settle_in(wire, self.session, queues)
+        self.transport = transport
+
+    async def puts(self, *args, **how) -> list[str]:
+        ids = await super().puts(*args, **how)
+        await self.arrived()
+        return ids
+
+    async def exchange(self, most: int = 10, *finished: Finished, **how) -> Answer:
+        await self.arrived()
+        return await super().exchange(most, *finished, **how)
+
+    async def arrived(self) -> None:
+        """Until everything that was sent is in Redis."""
+        relay = self.broker.relay
+        relay._ahead = 10_000
+        if not relay.is_working:
+            await self.broker.lanes.ensure()
+            relay.begin(self.queues._tasks)
+        way = f"{self.tag}:j:{QUEUE}:way"
+        async with asyncio.timeout(WITHIN_S):
+            while await self.wire.calls.command("EXISTS", way):
+                await asyncio.sleep(0.005)
+
+
+HYBRIDS: WeakKeyDictionary[Wire, RabbitParties] = WeakKeyDictionary()
+"""Whose tasks travel over RabbitMQ, by the wire to where their state is."""
+
+
 class RabbitParties:
     """All processes of one test, and what they leave behind."""
 
@@ -86,13 +127,29 @@ class RabbitParties:
         self._url = url
         self._namespace = namespace
         self._parties: list[RabbitParty] = []
-        self._wires: list[RabbitWire] = []
+        self._wires: list[RabbitWire | Wire] = []
+        self._hybrids: list[HybridParty] = []
 
     async def party(self, name: str, config: QueueConfig = SPACIOUS) -> RabbitParty:
         wire = RabbitWire(self._url, namespace=self._namespace)
         await wire.start()
         self._wires.append(wire)
         self._parties.append(party := RabbitParty(wire, name, config))
+        return party
+
+    async def with_state(self, url: str) -> Wire:
+        """All processes share a wire to this Redis."""
+        self.wire = await open_wire(url, namespace=self._namespace)
+        self._wires.append(self.wire)
+        HYBRIDS[self.wire] = self
+        return self.wire
+
+    async def hybrid(self, name: str, config: QueueConfig = CONFIG) -> HybridParty:
+        transport = RabbitWire(self._url, namespace=self._namespace)
+        await transport.start()
+        self._wires.append(transport)
+        party = HybridParty(self.wire, transport, name, config)
+        self._hybrids.append(party)
         return party
 
     async def delete_lanes(self, party: RabbitParty) -> None:
@@ -105,6 +162,9 @@ class RabbitParties:
         made: set[str] = set()
         for party in self._parties:
             made |= names_of(party.queues)
+        for party in self._hybrids:
+            await party.queues.stop()
+            made |= {shape.name for shape in party.broker.lanes.shapes}
         for wire in self._wires:
             await wire.stop()
         await delete(self._url, made)

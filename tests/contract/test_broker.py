@@ -17,7 +17,7 @@ from tests.contract.broker_place import (
     envelope,
     failed,
 )
-from tests.contract.rabbit_place import RabbitParties
+from tests.contract.rabbit_place import HYBRIDS, RabbitParties
 
 from quorate.core.clock import Chance
 from quorate.core.errors import InvalidInput
@@ -34,8 +34,12 @@ HIGH, NORMAL, LOW = TaskPriority.HIGH, TaskPriority.NORMAL, TaskPriority.LOW
 @pytest.fixture
 async def wire(queue_url: str, namespace: str) -> AsyncIterator[Wire | RabbitParties]:
     if queue_url.startswith("amqp"):
-        parties = RabbitParties(queue_url, namespace)
-        yield parties
+        transport, _, state = queue_url.partition(" ")
+        parties = RabbitParties(transport, namespace)
+        if state:
+            yield await parties.with_state(state)
+        else:
+            yield parties
         await parties.stop()
         return
     wire = await open_wire(queue_url, namespace=namespace)
@@ -56,6 +60,8 @@ async def bob(wire: Wire | RabbitParties) -> Party:
 async def party_on(wire: Wire | RabbitParties, name: str) -> Party:
     if isinstance(wire, RabbitParties):
         return await wire.party(name)
+    if parties := HYBRIDS.get(wire):
+        return await parties.hybrid(name)
     return Party(wire, name)
 
 

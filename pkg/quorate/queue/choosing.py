@@ -20,6 +20,11 @@ def queues_on(
     With `transport` that server keeps the state, and tasks travel over the transport's.
     Raises `MissingCapability` for servers that cannot do it.
     """
+    if transport is not None and isinstance(transport.server, RabbitWire):
+        from .hybrid.queues import HybridQueues
+
+        redis = RedisQueues(backend.wire, config, emit, backend.session.id)
+        return HybridQueues(redis, backend.wire, transport.server, config, emit)
     if isinstance(backend.server, RabbitWire):
         from .rabbit.queues import RabbitQueues
 

@@ -30,8 +30,8 @@ from quorate.queue.model import (
     TaskState,
 )
 from quorate.queue.orders import read_orders
+from quorate.queue.place import Place
 from quorate.queue.ports import Found
-from quorate.queue.redis.queues import Place
 from quorate.queue.views import Explanation, QueueStats
 from quorate.settings.load import load_settings
 from quorate.wire.keys import Keyspace

@@ -101,7 +101,6 @@ TELLING = [
     "redis:/user:hunter2@localhost",
     "user:hunter2@localhost:6379",
     "user:hunter2@localhost://x",
-    "amqp://user:hunter2@localhost",
 ]
 
 

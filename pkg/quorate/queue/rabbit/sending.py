@@ -11,17 +11,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-import aiormq
-from aio_pika.abc import AbstractChannel
 from aiormq.abc import AbstractChannel as Wire
 
 from quorate.core.errors import StoreRefused
-from quorate.core.lifecycle import to_the_end
 from quorate.queue.ports import Parcel
 from quorate.wire.rabbit import RabbitWire
-from quorate.wire.rabbit_line import BROKEN
 from quorate.wire.rabbit_publisher import Message
 
+from .asking import QUESTION_S, ask, declare
 from .delays import (
     delivery_exchange,
     entry,
@@ -35,7 +32,6 @@ from .letters import Record, fresh, properties_of
 from .topology import Shape, Topology
 
 T = TypeVar("T")
-QUESTION_S = 15.0
 
 
 class Sending:
@@ -132,39 +128,7 @@ class Sending:
         self, question: Callable[[Wire], Awaitable[T]], within_s: float = QUESTION_S
     ) -> T:
         """Let `question` use a channel of its own. Raises `StoreError`."""
-        line = self._wire.publishing
-        if not line.is_open and not await line.ready(self._wire.limits.timeout_s):
-            raise line.away()
-        channel = await line.channel()
-        try:
-            async with asyncio.timeout(within_s):
-                answer = await question(await channel.get_underlay_channel())
-        except aiormq.exceptions.ChannelPreconditionFailed as error:
-            raise StoreRefused(
-                f"A queue of {self.topology.queue!r} exists and is of another kind.",
-                f"PRECONDITION_FAILED {error}",
-                "dead_letters_max is fixed when a queue is made. Set it as it was, or "
-                "delete the queues when they are empty.",
-            ) from error
-        except aiormq.exceptions.AMQPChannelError as error:
-            # The broker has closed the channel itself: closing it again would cost the
-            # connection.
-            raise line.away(error) from error
-        except BROKEN as error:
-            await self._leave(channel)
-            raise line.away(error) from error
-        except BaseException:
-            await to_the_end(self._leave(channel), "close channel")
-            raise
-        await self._leave(channel)
-        return answer
-
-    async def _leave(self, channel: AbstractChannel) -> None:
-        try:
-            async with asyncio.timeout(self._wire.limits.timeout_s):
-                await channel.close()
-        except BROKEN:
-            return
+        return await ask(self._wire, question, self.topology.queue, within_s)
 
     async def _declare_lanes(self, wire: Wire) -> None:
         topology = self.topology
@@ -194,8 +158,3 @@ class Sending:
             return Message(name, body, properties)  # type: ignore[arg-type]
         exchange = entry(self.topology.namespace, seconds)
         return Message(routing_key(seconds, name), body, properties, exchange)  # type: ignore[arg-type]
-
-
-async def declare(wire: Wire, shape: Shape) -> None:
-    """The queue is there, and is of this kind."""
-    await wire.queue_declare(shape.name, durable=True, arguments={**shape.arguments})
