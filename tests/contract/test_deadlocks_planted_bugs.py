@@ -67,6 +67,13 @@ LOCK_BUGS = (
         a_circle_is_broken,
     ),
     Bug(
+        "a reader that waits to be the writer is not read",
+        "quorate.locks.redis_waits:_WAITS",
+        "found[#found + 1] = upgrading",
+        "found[#found + 1] = ''",
+        deadlocks.test_a_circle_through_a_reader_that_wants_to_write_is_found,
+    ),
+    Bug(
         "the victim does not leave the line",
         "quorate.locks.redis_waits:_GIVE_WAY",
         "if redis.call('HEXISTS', waits, ARGV[2]) == 0 then",
