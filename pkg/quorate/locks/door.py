@@ -63,4 +63,5 @@ def config_of(settings: Settings) -> LockConfig:
         wait_s=locks.wait_s,
         deadlock_timeout_s=locks.deadlock_timeout_s,
         warn_of_order=locks.warn_of_order,
+        replicas=locks.replicas,
     )
