@@ -25,6 +25,7 @@ from .events import (
     TasksTakenBack,
     TaskTimedOut,
     WorkerLost,
+    WorkerRecycled,
     WorkerStalled,
     WorkerStarted,
     WorkerStopped,
@@ -40,7 +41,9 @@ from .model import (
     TaskPriority,
     TaskState,
 )
+from .sights import WorkerSight, WorkerState
 from .views import DeadLetter, Explanation, QueueStats
+from .workforce import WorkPlan
 
 __all__ = [
     "CompletionRefused",
@@ -66,9 +69,13 @@ __all__ = [
     "TaskTimedOut",
     "TasksStranded",
     "TasksTakenBack",
+    "WorkPlan",
     "WorkerLost",
+    "WorkerRecycled",
+    "WorkerSight",
     "WorkerStalled",
     "WorkerStarted",
+    "WorkerState",
     "WorkerStopped",
     "async_task",
     "get_queue_manager",
