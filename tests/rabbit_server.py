@@ -7,6 +7,7 @@ leave it running again.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -70,6 +71,14 @@ class RabbitServer(Kept):
     def start(self) -> None:
         self._mapper.start()
         super().start()
+
+    async def restart(self) -> None:
+        """End it kindly, and start it again on the same port and data.
+
+        Killed, a single node may forget queues that it has only just made.
+        """
+        await asyncio.to_thread(super().stop)
+        await super().restart()
 
     def stop(self) -> None:
         super().stop()

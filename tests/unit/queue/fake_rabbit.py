@@ -88,6 +88,8 @@ class FakeWire:
         self._check()
         tag = f"tag{len(self.server.asked)}"
         self.server.asked.append(queue)
+        if queue not in self.server.queues:
+            raise aiormq.exceptions.ChannelNotFoundEntity(404, queue)
         self.server.queues[queue].consumers[tag] = (self, come)
         self.server.deliver(queue)
         return SimpleNamespace(consumer_tag=tag)

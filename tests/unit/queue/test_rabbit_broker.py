@@ -445,6 +445,20 @@ async def test_a_cancelled_consumer_is_opened_over_a_new_channel(ann, server):
     assert len(ann.wire.consuming.channels) == channels + 1
 
 
+async def test_a_lane_that_does_not_answer_does_not_stop_the_others(ann, server, clock):
+    await ann.puts("a")
+    await ann.puts("b", lane=2)
+    low = server.queues.pop("t.work.low")
+
+    assert [lease.id for lease in await ann.takes()] == ["a"]
+    assert ann.me in ann.wire.roll
+
+    server.queues["t.work.low"] = low
+    assert await ann.takes() == []
+    await clock.advance(1.5)
+    assert [lease.id for lease in await ann.takes()] == ["b"]
+
+
 async def test_queues_start_and_stop_with_their_watchdog(ann):
     looked = []
     ann.queues._bells.on_resync(lambda: looked.append(1))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aiormq.abc import AbstractChannel as Wire
-
 from quorate.core.errors import StoreRefused
 from quorate.queue.model import LANES
 from quorate.queue.ports import Parcel
-from quorate.queue.rabbit.asking import ask, declare
+from quorate.queue.rabbit.asking import Wire, ask, declare
 from quorate.queue.rabbit.letters import fresh
 from quorate.queue.rabbit.topology import relay_shape
 from quorate.wire.rabbit import RabbitWire

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import aiormq
 from aio_pika.abc import AbstractChannel
-from aiormq.abc import AbstractChannel as Wire
+from aiormq.abc import AbstractChannel as UnderlayChannel
 
 from quorate.core.errors import StoreRefused
 from quorate.core.lifecycle import to_the_end
@@ -21,6 +21,9 @@ from quorate.wire.rabbit_line import BROKEN
 from .topology import Shape
 
 T = TypeVar("T")
+Wire: TypeAlias = UnderlayChannel
+"""What a question is put to."""
+
 QUESTION_S = 15.0
 LEAVE_S = 5.0
 

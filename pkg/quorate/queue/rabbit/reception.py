@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from quorate.core.errors import StoreError
+from quorate.core.errors import StoreError, StoreUnavailable
 from quorate.queue.lanes import Counts
 from quorate.queue.model import LANES, Lease
 from quorate.queue.ports import Request
@@ -108,8 +108,14 @@ class Reception:
         if all(tap.is_open for tap in self.taps):
             return
         await self._sending.ensure()
+        away: StoreError | None = None
         for tap in self.taps:
-            await tap.open(self._wire.consuming)
+            try:
+                await tap.open(self._wire.consuming)
+            except StoreUnavailable as error:
+                away = error
+        if away is not None and not any(tap.is_open for tap in self.taps):
+            raise away
 
     async def close(self, but: int | None = None) -> None:
         """Let nothing more come and give back what is here, but for what is held.

@@ -22,6 +22,8 @@ from quorate.wire.rabbit_line import BROKEN, Line
 from .letters import Letter, read
 
 ANSWER_WITHIN_S = 5.0
+FIRST_REST_S = 0.5
+LONGEST_REST_S = 60.0
 
 
 class Tap:
@@ -48,6 +50,8 @@ class Tap:
         self._former: list[AbstractChannel] = []
         self._former_wires: set[Wire] = set()
         self._unsettled = 0
+        self._failures = 0
+        self.closed_until = 0.0
         self.last_at = 0.0
 
     @property
@@ -61,8 +65,8 @@ class Tap:
         return self.is_open and self._unsettled < self._prefetch
 
     async def open(self, line: Line) -> None:
-        """Let the broker send. Raises `StoreUnavailable`."""
-        if self.is_open:
+        """Let the broker send. Raises `StoreUnavailable`; then it rests for a while."""
+        if self.is_open or self._clock.monotonic() < self.closed_until:
             return
         if self._wire is None:
             channel = await line.channel()
@@ -75,9 +79,20 @@ class Tap:
                 await self._wire.basic_qos(prefetch_count=self._prefetch)
                 answer = await self._wire.basic_consume(self.name, self._came)
         except BROKEN as error:
+            await self._give_up_opening()
             raise line.away(error) from error
+        self._failures = 0
         self._consumer = answer.consumer_tag or ""
         self.last_at = self._clock.monotonic()
+
+    async def _give_up_opening(self) -> None:
+        """A queue that does not answer costs its own channel, not the other lanes."""
+        self._failures += 1
+        rest_s = min(LONGEST_REST_S, FIRST_REST_S * 2.0 ** min(self._failures, 8))
+        self.closed_until = self._clock.monotonic() + rest_s
+        channel, self._channel, self._wire = self._channel, None, None
+        if channel is not None and not channel.is_closed:
+            await _close(channel)
 
     async def shut(self) -> None:
         """Let the broker send no more. What has come stays here."""
@@ -123,11 +138,7 @@ class Tap:
         self._former_wires.clear()
         self.letters.clear()
         for channel in former:
-            try:
-                async with asyncio.timeout(ANSWER_WITHIN_S):
-                    await channel.close()
-            except BROKEN:
-                continue
+            await _close(channel)
 
     async def settle(self, letter: Letter) -> bool:
         """Acknowledge it; False if the channel that it came through is gone."""
@@ -163,3 +174,11 @@ class Tap:
         self._former_wires.clear()
         self._consumer = ""
         self.on_broken()
+
+
+async def _close(channel: AbstractChannel) -> None:
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            await channel.close()
+    except BROKEN:
+        return
