@@ -28,6 +28,7 @@ from quorate.core.names import check_name
 from .context import deadline
 from .envelope import Header, seal
 from .model import QueueConfig, Task, TaskPriority
+from .plain import Forms
 from .ports import Broker, Parcel
 
 MOST_IN_A_CALL = 256
@@ -36,7 +37,7 @@ CALLS_AT_ONCE = 8
 LONGEST_DELAY_S = 10 * 366 * 86_400.0
 MOST_NAMES_REMEMBERED = 4096
 
-Waiter = tuple[Parcel, "asyncio.Future[None]"]
+Waiter = tuple[Parcel, "asyncio.Future[str]"]
 
 
 class Producer:
@@ -55,19 +56,25 @@ class Producer:
         self._clock = clock
         self._outbox: dict[tuple[str, Fence | None], list[Waiter]] = {}
         self._good_names: set[tuple[str, str]] = set()
+        self._forms = Forms(config.payload_max_bytes)
         self.enqueued = 0
 
-    async def enqueue(self, task: Task) -> str:
-        """Put one task in and return its id. Cancelling the caller does not stop it."""
+    def enqueue(self, task: Task) -> asyncio.Future[str]:
+        """Put one task in; the future has its id when the server has the task.
+
+        Cancelling who waits for it does not stop it.
+        """
         parcel = self.pack(task)
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
+        done: asyncio.Future[str] = loop.create_future()
         if not self._outbox:
             loop.call_soon(self._flush)
         under = (task.queue, current_fence())
-        self._outbox.setdefault(under, []).append((parcel, done))
-        await done
-        return parcel.id
+        line = self._outbox.get(under)
+        if line is None:
+            line = self._outbox[under] = []
+        line.append((parcel, done))
+        return done
 
     async def enqueue_many(self, tasks: Iterable[Task]) -> list[str]:
         """Put many in, in their order. Nothing is sent if one of them is faulty."""
@@ -88,6 +95,14 @@ class Producer:
 
     def pack(self, task: Task) -> Parcel:
         """The task as the server gets it. Raises `InvalidInput` for a faulty one."""
+        now = self._clock.now()
+        parcel = self._forms.fill(task, now)
+        if parcel is None:
+            parcel = self._pack(task, now)
+            self._forms.learn(task, parcel)
+        return parcel
+
+    def _pack(self, task: Task, now: float) -> Parcel:
         self._check_name(task.name, "task")
         self._check_name(task.queue, "queue")
         if not isinstance(task.priority, TaskPriority):
@@ -99,7 +114,6 @@ class Producer:
         if task.id is not None:
             check_name(task.id, "task id")
         check_times(task)
-        now = self._clock.now()
         expires_at = None if task.expires_s is None else now + task.expires_s
         header = Header(
             task.name, task.timeout_s, task.attempts, expires_at, task.keep_result_s,
@@ -141,9 +155,9 @@ class Producer:
                 await broker.enqueue(call, fence)
                 self.enqueued += len(call)
                 for _ in call:
-                    _, done = next(waiting)
+                    parcel, done = next(waiting)
                     if not done.done():
-                        done.set_result(None)
+                        done.set_result(parcel.id)
         except Exception as error:
             for parcel, done in waiting:
                 if not done.done():

@@ -91,7 +91,7 @@ class RedisBroker:
             args += (
                 parcel.id,
                 parcel.lane,
-                _ms(parcel.delay_s),
+                _ms(parcel.delay_s) if parcel.delay_s else 0,
                 parcel.envelope,
             )
         keys, queue = self._keys, self._keys.queue
