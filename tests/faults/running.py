@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -17,6 +18,8 @@ from quorate.testing.nemesis import Hand, NemesisOptions
 from quorate.testing.verdict import Verdict
 
 Run: TypeAlias = Callable[[Stage], Awaitable[Result]]
+
+WITHIN_S = 1200.0
 
 
 def crew_of(stage: Stage, crew: Crew | None = None) -> Crew:
@@ -45,6 +48,14 @@ def own_stops(fleet: Fleet) -> Hand:
         fleet.workers[name].resume()
 
     return Doing(strike, heal)
+
+
+async def perform(runs: Mapping[str, Run], name: str, stage: Stage) -> Result:
+    """One run, whatever happens to it leaving no process behind."""
+    try:
+        return await asyncio.wait_for(runs[name](stage), WITHIN_S)
+    finally:
+        stage.close()
 
 
 @contextlib.asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,8 @@ def test_another_kind_is_not_known(forms: Forms, other: Task) -> None:
 def test_whatever_else_a_task_says_it_is_not_plain(forms: Forms) -> None:
     for each in dataclasses.fields(Task):
         if each.name not in ("name", "payload", "queue", "priority"):
-            said = dataclasses.replace(Task(name="work"), **{each.name: "said"})
+            other: dict[str, Any] = {each.name: "said"}
+            said = dataclasses.replace(Task(name="work"), **other)
             forms.learn(said, FIRST._replace(lane=2))
             assert forms.fill(said, 1.0) is None, each.name
     learnt = forms.fill(Task(name="work"), 1.0)
