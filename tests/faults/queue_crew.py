@@ -125,7 +125,7 @@ class Producer:
 
     def __init__(self, stage: Stage, queue: QueueManager) -> None:
         self.queue = queue
-        self._stage = stage
+        self.stage = stage
         self.asked = 0
         self.repeated = 0
 
@@ -151,16 +151,16 @@ class Producer:
             each.ok()
 
     def _noted(self, task: Task) -> Running:
-        return self._stage.recorder.invoke("enqueue", {"id": task.id})
+        return self.stage.recorder.invoke("enqueue", {"id": task.id})
 
     async def feed(
-        self, count: int, make: Callable[[int], list[Task]], most: int = MOST_WAITING
+        self, count: int, make: Callable[[int], list[Task]], batch: int = BATCH
     ) -> None:
         """Put so many in, by and by, so that there is always enough and never much."""
         left = count
         while left > 0:
-            if (await self.depth()) < most:
-                some = min(left, BATCH)
+            if (await self.depth()) < MOST_WAITING:
+                some = min(left, batch)
                 await self.put(make(some))
                 left -= some
             else:
@@ -202,7 +202,7 @@ class Producer:
 
     def completed(self) -> int:
         """How many tasks have had their effect."""
-        history = read_history(self._stage.directory / "history")
+        history = read_history(self.stage.directory / "history")
         return len({op.args["id"] for op in history.of("complete") if op.is_known})
 
 

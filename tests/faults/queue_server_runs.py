@@ -141,8 +141,7 @@ async def q7_enqueues_repeated(stage: Stage) -> Result:
     try:
         async with a_producer(stage, proxy.url) as producer, fleet.at_work():
             async with proxy.poisoned(lose):
-                make = short_tasks(producer, 0.0)
-                await producer.feed(tasks, lambda count: make(min(count, 20)) * 1)
+                await producer.feed(tasks, short_tasks(producer, 0.0), batch=20)
             over = await settled(producer)
             await fleet.rest()
     finally:

@@ -22,6 +22,8 @@ from quorate.testing.nemesis import NemesisOptions
 from quorate.testing.verdict import Verdict
 
 DRAIN_WITHIN_S = 60.0
+DRAIN_SHORT_WITHIN_S = 15.0
+SHORT = 0.1
 
 
 def strikes(
@@ -47,8 +49,11 @@ def short_tasks(producer: Producer, work_s: float = 0.005) -> Any:
     return make
 
 
-async def settled(producer: Producer, within_s: float = DRAIN_WITHIN_S) -> Verdict:
+async def settled(producer: Producer, within_s: float | None = None) -> Verdict:
     """All is healed: everything ends, and nothing is in no place."""
+    if within_s is None:
+        is_short = producer.stage.scale < SHORT
+        within_s = DRAIN_SHORT_WITHIN_S if is_short else DRAIN_WITHIN_S
     left = await producer.drained(within_s)
     if left:
         return Verdict("invalid", 1, left)
