@@ -8,7 +8,9 @@ from typing import Any
 from tests.faults.bugs import Bug, by_name, make_wrong
 
 from quorate.queue import lanes
-from quorate.queue.ports import Answer, Request
+from quorate.queue.decide import after_success
+from quorate.queue.model import Lease
+from quorate.queue.ports import Answer, Finished, Request
 from quorate.queue.redis import broker
 from quorate.queue.redis.broker import RedisBroker
 from quorate.queue.running import Running
@@ -23,24 +25,20 @@ def pop_before_owning() -> None:
 
 def done_before_run() -> None:
     """A task is settled as soon as it is claimed, and then run."""
-    live = Running._live
+    admit, end = Running.admit, Running._end
+    early: set[str] = set()
 
-    async def early(self: Running, run: Any) -> None:
-        self._finished(_as_done(run.lease))
-        finished, self._finished = self._finished, lambda _: None
-        try:
-            await live(self, run)
-        finally:
-            self._finished = finished
+    def admitted(self: Running, lease: Lease) -> None:
+        early.add(lease.id)
+        self._finished(Finished(lease, after_success(b"null", 60.0)))
+        admit(self, lease)
 
-    Running._live = early  # type: ignore[method-assign]
+    def ended(self: Running, lease: Lease, *args: Any, **kwargs: Any) -> None:
+        if lease.id not in early:
+            end(self, lease, *args, **kwargs)
 
-
-def _as_done(lease: Any) -> Any:
-    from quorate.queue.decide import after_success
-    from quorate.queue.ports import Finished
-
-    return Finished(lease, after_success(b"null", 60.0))
+    Running.admit = admitted  # type: ignore[method-assign]
+    Running._end = ended  # type: ignore[method-assign]
 
 
 def fixed_visibility() -> None:
@@ -122,6 +120,18 @@ BUGS = by_name(
     Bug("no age floor", no_age_floor, "Q9"),
     Bug("drain that gives nothing back", drain_without_giving_back, "Q12"),
 )
+
+
+def exchange_sha(bugs: tuple[str, ...]) -> bytes:
+    """The digest of the exchange that a worker with these bugs sends."""
+    right = broker._EXCHANGE
+    try:
+        for name in bugs:
+            if name == exchange_forgotten.__name__:
+                plant(name)
+        return broker._EXCHANGE.sha.encode()
+    finally:
+        broker._EXCHANGE = right
 
 
 def plant(name: str) -> None:

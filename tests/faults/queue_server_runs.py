@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from tests.faults.fake_clock import FakeClock
+from tests.faults.queue_bugs import exchange_sha
 from tests.faults.queue_crew import CONCURRENCY, QueueCrew, QueueFleet, a_producer
 from tests.faults.queue_judge import account, overlaps, spread_ms, waits_s
 from tests.faults.queue_stage import (
@@ -19,7 +20,7 @@ from tests.faults.queue_stage import (
     short_tasks,
     strikes,
 )
-from tests.faults.running import Run, none
+from tests.faults.running import SHORT, Run, none
 from tests.faults.stage import CALM_S, Result, Stage
 from tests.fleets import SentinelSet
 from tests.servers import Persistence
@@ -170,7 +171,7 @@ async def q7_exchanges_lost(stage: Stage) -> Result:
     crew = QueueCrew(processes=2, config={"roll_call_s": 60.0}, bugs=stage.bugs)
     fleet = QueueFleet(stage, crew, *urls)
     chance = 0.01 if stage.scale >= 0.5 else 0.1
-    lose = LoseReply(of=broker._EXCHANGE.sha.encode(), chance=chance)
+    lose = LoseReply(of=exchange_sha(stage.bugs), chance=chance)
     tasks = stage.sized(REPEATED, 1_500)
     try:
         async with a_producer(stage, server.url) as producer:
@@ -179,7 +180,7 @@ async def q7_exchanges_lost(stage: Stage) -> Result:
             async with fleet.at_work():
                 await producer.feed(tasks, short_tasks(producer, 0.001))
                 # The next roll call, which would find what is stranded, is far away.
-                over = await settled(producer, 10.0)
+                over = await settled(producer, 10.0 if stage.scale >= SHORT else 4.0)
                 await fleet.rest()
     finally:
         for link in links:

@@ -13,7 +13,7 @@ from tests.faults.queue_judge import (
     tokens_grow,
     waits_s,
 )
-from tests.faults.running import none
+from tests.faults.running import SHORT, none
 from tests.faults.stage import CALM_S, Result, Stage
 
 from quorate.queue.model import Task
@@ -23,7 +23,6 @@ from quorate.testing.verdict import Verdict
 
 DRAIN_WITHIN_S = 60.0
 DRAIN_SHORT_WITHIN_S = 15.0
-SHORT = 0.1
 
 
 def strikes(

@@ -20,6 +20,8 @@ from quorate.testing.verdict import Verdict
 Run: TypeAlias = Callable[[Stage], Awaitable[Result]]
 
 WITHIN_S = 1200.0
+SHORT = 0.1
+SHORT_WITHIN_S = 120.0
 
 
 def crew_of(stage: Stage, crew: Crew | None = None) -> Crew:
@@ -53,7 +55,11 @@ def own_stops(fleet: Fleet) -> Hand:
 async def perform(runs: Mapping[str, Run], name: str, stage: Stage) -> Result:
     """One run, whatever happens to it leaving no process behind."""
     try:
-        return await asyncio.wait_for(runs[name](stage), WITHIN_S)
+        within_s = WITHIN_S if stage.scale >= SHORT else SHORT_WITHIN_S
+        return await asyncio.wait_for(runs[name](stage), within_s)
+    except TimeoutError as error:
+        took = Verdict("invalid", 1, f"it did not come to an end: {error!r}")
+        return stage.result(name, "did not end", {"end": took}, {})
     finally:
         stage.close()
 
