@@ -56,3 +56,15 @@ def broken(name: str, shown: str) -> StoreUnavailable:
     return StoreUnavailable(
         f"{name} was not sent.", f"The connection to {shown} broke."
     )
+
+
+def given_up(shown: str) -> StoreUnavailable:
+    """The error for who waited for a connection that is not wanted any more."""
+    return StoreUnavailable(
+        f"Connecting to {shown} was given up.", "The connection was closed meanwhile."
+    )
+
+
+def unreachable(shown: str, error: Exception) -> StoreUnavailable:
+    """The error for a connection that could not be opened."""
+    return StoreUnavailable(f"{shown} cannot be reached.", repr(error))
