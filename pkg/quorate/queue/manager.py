@@ -54,7 +54,8 @@ class QueueManager:
         self._backend = backend
         self._owns_backend = False
         self._tasks = Tasks(emit, backend.clock)
-        self._queues = RedisQueues(backend.wire, self.config, emit)
+        home = backend.session.id
+        self._queues = RedisQueues(backend.wire, self.config, emit, home)
         self._lookup = Lookup(self._queues.place, self.config.queues)
         self._mailbox = self._queues.mailbox(backend.session.id)
         self._waiting = Waiting(backend.clock)

@@ -2,7 +2,8 @@
 
 Whoever enqueues waits until the server has the task. Callers of the same turn of the
 event loop share a call; a crowd costs hardly more than one. Everything is checked
-before anything is sent.
+before anything is sent. Inside a lock a call carries its token, and is refused when a
+later holder of that lock has put something into the same queue.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from quorate.core.clock import Clock
 from quorate.core.errors import InvalidInput, OutcomeUnknown, QuorateError
+from quorate.core.fence import Fence, current_fence
 from quorate.core.ids import new_task_id
 from quorate.core.lifecycle import Tasks
 from quorate.core.names import check_name
@@ -44,7 +46,7 @@ class Producer:
         self._config = config
         self._tasks = tasks
         self._clock = clock
-        self._outbox: dict[str, list[Waiter]] = {}
+        self._outbox: dict[tuple[str, Fence | None], list[Waiter]] = {}
         self._good_names: set[tuple[str, str]] = set()
         self.enqueued = 0
 
@@ -55,7 +57,8 @@ class Producer:
         done: asyncio.Future[None] = loop.create_future()
         if not self._outbox:
             loop.call_soon(self._flush)
-        self._outbox.setdefault(task.queue, []).append((parcel, done))
+        under = (task.queue, current_fence())
+        self._outbox.setdefault(under, []).append((parcel, done))
         await done
         return parcel.id
 
@@ -67,11 +70,12 @@ class Producer:
             parcel = self.pack(task)
             by_queue.setdefault(task.queue, []).append(parcel)
             ids.append(parcel.id)
+        fence = current_fence()
         for queue, parcels in by_queue.items():
             broker, calls = self._broker_of(queue), list(in_calls(parcels))
             for start in range(0, len(calls), CALLS_AT_ONCE):
                 group = calls[start : start + CALLS_AT_ONCE]
-                await asyncio.gather(*(broker.enqueue(call) for call in group))
+                await asyncio.gather(*(broker.enqueue(call, fence) for call in group))
         self.enqueued += len(ids)
         return ids
 
@@ -109,17 +113,19 @@ class Producer:
 
     def _flush(self) -> None:
         outbox, self._outbox = self._outbox, {}
-        for queue, waiters in outbox.items():
+        for (queue, fence), waiters in outbox.items():
             for start in range(0, len(waiters), MOST_IN_A_CALL):
                 part = waiters[start : start + MOST_IN_A_CALL]
-                self._tasks.spawn(self._send(queue, part), "enqueue")
+                self._tasks.spawn(self._send(queue, fence, part), "enqueue")
 
-    async def _send(self, queue: str, waiters: list[Waiter]) -> None:
+    async def _send(
+        self, queue: str, fence: Fence | None, waiters: list[Waiter]
+    ) -> None:
         waiting = iter(waiters)
         try:
             broker = self._broker_of(queue)
             for call in in_calls([parcel for parcel, _ in waiters]):
-                await broker.enqueue(call)
+                await broker.enqueue(call, fence)
                 self.enqueued += len(call)
                 for _ in call:
                     _, done = next(waiting)

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.queue.fakes import FakeBroker
 
 from quorate.core.errors import InvalidInput, OutcomeUnknown, StoreUnavailable
+from quorate.core.fence import Fence, enter_fence, leave_fence
 from quorate.core.lifecycle import Tasks
 from quorate.queue import producer as module
 from quorate.queue.envelope import read_header
@@ -115,7 +116,7 @@ async def test_a_server_that_is_away_is_told_to_every_caller(producer, broker):
 
 
 async def test_an_open_outcome_names_the_id_to_repeat_it_with(producer, broker):
-    async def silent(parcels):
+    async def silent(parcels, fence):
         raise OutcomeUnknown("no answer")
 
     broker.enqueue = silent
@@ -141,7 +142,7 @@ async def test_a_caller_that_is_cancelled_does_not_keep_others_from_theirs(
 async def test_closing_cancels_who_waits(broker, clock):
     gate = asyncio.Event()
 
-    async def slow(parcels):
+    async def slow(parcels, fence):
         await gate.wait()
 
     broker.enqueue = slow
@@ -163,3 +164,18 @@ async def test_names_are_remembered_up_to_a_limit(producer, monkeypatch):
         producer.pack(Task(name=f"work{n}"))
 
     assert len(producer._good_names) <= 4
+
+
+async def test_tasks_of_one_grant_share_a_call_and_no_other_does(producer, broker):
+    fence = Fence("boss", 7, "me.1", "{t}")
+    free = asyncio.ensure_future(producer.enqueue(Task(name="work")))
+    before = enter_fence(fence)
+    fenced = [
+        asyncio.ensure_future(producer.enqueue(Task(name="work"))) for _ in range(2)
+    ]
+    leave_fence(before)
+
+    await asyncio.gather(free, *fenced)
+
+    assert [len(call) for call in broker.calls] == [1, 2]
+    assert broker.fences == [None, fence]
