@@ -81,16 +81,13 @@ def renewal_that_revives() -> None:
 def no_check_after_waiting() -> None:
     """Who wakes up from waiting believes the grant, however old (etcd#11456)."""
 
-    async def outcome(self: Bids, bid: Bid, wish: Wish) -> Hold | None:
-        while bid.is_open:
-            bid.bell = asyncio.get_running_loop().create_future()
-            await bid.bell
+    def take(self: Bids, bid: Bid, wish: Wish) -> Hold | None:
         self._bids.pop(bid.ask.id, None)
         if bid.granted is None:
             return None
         return Hold(bid.ask.id, wish, bid.granted, self._parts.session)
 
-    Bids.outcome = outcome  # type: ignore[method-assign]
+    Bids.take = take  # type: ignore[method-assign]
     Bids.session_lost = lambda *_: None  # type: ignore[method-assign]
 
 

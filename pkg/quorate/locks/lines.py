@@ -7,6 +7,8 @@ request, unless other processes are due.
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+
 from quorate.core.errors import LockNotGranted, SessionLostError
 
 from .ahead import Ahead
@@ -54,9 +56,9 @@ class Lines:
 
     def holds(self, hold: Hold) -> None:
         """Somebody here holds it now; others stand behind."""
-        if hold.has_line:
-            gate = self._gates[hold.wish.name]
-            gate.hold = hold
+        gate = self._gates[hold.wish.name]
+        gate.hold = hold
+        if gate.line:
             self._ahead.plan(gate)
 
     def reserve(self, names: list[str]) -> bool:
@@ -90,12 +92,13 @@ class Lines:
         """Hand the lock to the next task here, with the next token. No request."""
         if hold.shared or not hold.has_line or hold.wish.timeout_s is not None:
             return False
-        now = self._parts.now()
         gate = self._gates[hold.wish.name]
         place = gate.first()
+        if place is None:
+            return False
+        now = self._parts.now()
         if (
-            place is None
-            or place.attempt.wish.timeout_s is not None
+            place.attempt.wish.timeout_s is not None
             or hold.left_s(now) <= 0.0
             or not self._passing.is_allowed(
                 hold.token, hold.last_token, hold.began_at, now
@@ -109,21 +112,26 @@ class Lines:
         gate.call(place, hold)
         return True
 
-    async def obtain(self, attempt: Attempt) -> Hold:
+    def obtain(self, attempt: Attempt) -> Coroutine[None, None, Hold]:
         """A hold, once it is this attempt's turn."""
         wish = attempt.wish
         if wish.asks_itself:
-            return await self._lead(None, attempt, None)
+            return self._lead(None, attempt, None)
         gate = self._gates.get(wish.name)
-        if gate is not None and wish.priority and not wish.is_try:
+        if gate is None:
+            gate = self._gates[wish.name] = Gate()
+            return self._lead(gate, attempt, None)
+        return self._obtain_behind(gate, attempt)
+
+    async def _obtain_behind(self, gate: Gate, attempt: Attempt) -> Hold:
+        """A hold of what others of this process hold or want already."""
+        wish = attempt.wish
+        if wish.priority and not wish.is_try:
             # Who is urgent does not stand behind the others here: it asks for itself.
             attempt.contended = True
             hold = await self._lead(None, attempt, None)
             hold.has_line = False
             return hold
-        if gate is None:
-            gate = self._gates[wish.name] = Gate()
-            return await self._lead(gate, attempt, None)
         attempt.contended = True
         if wish.is_try:
             raise self._holdings.denied(attempt)
@@ -140,9 +148,8 @@ class Lines:
         return await self._lead(gate, attempt, bid)
 
     def waits_no_more(self, attempt: Attempt) -> None:
-        """It has what it wanted, or gave up."""
-        if attempt.contended:
-            self._watch.ends(attempt)
+        """It has what it waited for, or gave up."""
+        self._watch.ends(attempt)
 
     async def _stand(self, gate: Gate, attempt: Attempt) -> Turn:
         """Wait in the line of this process."""
@@ -174,7 +181,8 @@ class Lines:
                 attempt.bid = bid = bid or await self._ask(attempt)
                 if bid.is_open:
                     self._watch.begins(attempt)
-                hold = await self._bids.outcome(bid, wish)
+                    await self._bids.outcome(bid)
+                hold = self._bids.take(bid, wish)
                 bid = None
         except BaseException:
             if gate is not None:

@@ -24,17 +24,22 @@ from .wish import Wish
 class Grant:
     """Proof that you hold a lock. Write with its `token`, so that later holders win."""
 
-    __slots__ = ("_desk", "_hold", "_over", "_token", "name")
+    __slots__ = ("_desk", "_hold", "_name", "_over", "_token")
 
     def __init__(self, hold: Hold, desk: Desk) -> None:
         self._hold = hold
         self._desk = desk
         self._over = False
         self._token = hold.token
-        self.name = shown(hold.wish.name)
+        self._name = hold.wish.name
 
     def __repr__(self) -> str:
         return f"<Grant {self.name!r}, token {self.token}, {self.valid_for():.1f} s>"
+
+    @property
+    def name(self) -> str:
+        """Of the lock, as it was asked for."""
+        return shown(self._name)
 
     @property
     def token(self) -> int:
@@ -185,7 +190,7 @@ class LockBlock:
         hold.blocks.remove(self)
         grant.end()
         ours = self._interrupted and task.uncancel() <= self._cancelling
-        if self._before is not None and asyncio.current_task() is self._task:
+        if self._before is not None:
             leave_fence(self._before)
         try:
             if self._interrupted and kind is not asyncio.CancelledError:

@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from quorate.core.errors import (
-    LockNotGranted,
     OutcomeUnknown,
     SessionLostError,
     StoreUnavailable,
@@ -20,7 +19,7 @@ from quorate.lease.session import Session
 from quorate.wire.keys import sessions_key
 from quorate.wire.link import Reply
 from quorate.wire.redis import Wire
-from quorate.wire.scripts import load
+from quorate.wire.scripts import Script, load
 
 from .answers import (
     Answer,
@@ -36,7 +35,7 @@ from .model import SEMAPHORE, Explanation, LockLine, shown
 from .redis_replies import (
     key_name,
     pairs,
-    read_granted,
+    read_answer,
     read_holder,
     read_lines,
     read_notice,
@@ -58,7 +57,10 @@ _UPGRADE = load("quorate.locks", "upgrade")
 _DOWNGRADE = load("quorate.locks", "downgrade")
 
 REJOINS = 3
-_CLAIMED = (b"granted", b"queued")
+BLOCK = 32
+"""So many tokens a writer gets, as `acquire` and `granting` have it."""
+
+_NOWHERE = ("", "")
 CLEANED_AT_ONCE = 100
 WAITERS_TOLD = 1000
 _WAS: dict[bytes, Was] = {
@@ -97,23 +99,28 @@ class RedisLocks:
     async def acquire(self, ask: Ask) -> Answer:
         """Take the lock or stand in line: one request, inside the session."""
         tag = self._wire.keys.lock_tag(ask.name)
+        keys = (sessions_key(tag),)
         for _ in range(REJOINS):
-            me = await self._inside(tag)
+            me = self._name_in(tag) or await self._enter(tag)
             if ask.under and ask.under != me:
                 raise SessionLostError(f"The session {ask.under} is over.")
-            asked_at = self._clock.monotonic()
-            reply, echo = await self._send(ask, tag, me)
-            if reply[0] in _CLAIMED:
+            script, args = self._asked(ask, me)
+            asked_at, echo = self._clock.monotonic(), False
+            try:
+                reply = await self._wire.calls.call(script, keys, args)
+            except OutcomeUnknown:
+                if self._session.name_in(tag) != me:
+                    raise
+                reply, echo = await self._once_more(ask.name, script, keys, args), True
+            if type(reply) is int:
+                return Granted(reply, reply + BLOCK - 1, tag, me, asked_at, echo)
+            answer = read_answer(reply, ask, (tag, me), asked_at, echo=echo)
+            if answer is None:
+                self._session_is_over(tag, me)
+                continue
+            if not isinstance(answer, Busy):
                 self._claimed.add(me)
-            if reply[0] == b"granted":
-                return read_granted(reply, ask, (tag, me), asked_at, echo=echo)
-            if reply[0] == b"queued":
-                return read_queued(reply, ask.name, (tag, me), asked_at, echo=echo)
-            if reply[0] == b"busy":
-                return Busy(read_holder(ask.name, reply[3], reply[1], ends_in_s=None))
-            if reply[0] == b"left":
-                raise LockNotGranted(f"The wish for {ask.name!r} was given up.")
-            self._session_is_over(tag, me)
+            return answer
         raise SessionLostError(
             f"{ask.name!r} cannot be taken: the session ends as soon as it begins.",
             "The server has refused it several times in a row.",
@@ -126,7 +133,7 @@ class RedisLocks:
         if len(tags) > 1:
             return []
         (tag,) = tags
-        me = await self._inside(tag)
+        me = self._name_in(tag) or await self._enter(tag)
         first, asked_at = me not in self._claimed, self._clock.monotonic()
         granted = await take_all(self._wire, tag, me, asks, asked_at, first=first)
         if granted is None:
@@ -138,9 +145,9 @@ class RedisLocks:
     async def leave(self, name: str, ident: str, *, echo: bool) -> Was:
         """End a claim: one request."""
         tag = self._wire.keys.lock_tag(name)
-        args = (key_name(name), ident, int(echo))
-        script = _RETURN_PERMITS if name.startswith(SEMAPHORE) else _LEAVE
-        return _WAS[await self._wire.calls.call(script, [sessions_key(tag)], args)]
+        args = (key_name(name), ident, "1" if echo else "0")
+        script = _RETURN_PERMITS if name[0] == SEMAPHORE else _LEAVE
+        return _WAS[await self._wire.calls.call(script, (sessions_key(tag),), args)]
 
     async def set_permits(self, name: str, permits: int) -> int:
         """One request."""
@@ -216,28 +223,27 @@ class RedisLocks:
         ]
         return read_lines(claims[:most])
 
-    async def _send(self, ask: Ask, tag: str, me: str) -> tuple[Reply, bool]:
-        """The reply, and whether a second copy of the ask may still arrive."""
-        keys = [sessions_key(tag)]
-        args: list[str | int] = [
-            *(key_name(ask.name), ask.id, me, "s" if ask.shared else "x"),
-            *(int(ask.wait), round(ask.hard_s * 1000), ask.owner, ask.label),
-            *(int(me not in self._claimed), round(ask.ahead_s * 1e6)),
-        ]
-        script = _ACQUIRE
+    def _asked(self, ask: Ask, me: str) -> tuple[Script, tuple[str | int, ...]]:
+        """Who takes it and what is said to it: no more than there is to say."""
+        mode: str | int = ask.weight or ("s" if ask.shared else "x")
+        wait, is_first = "1" if ask.wait else "0", me not in self._claimed
+        said = (key_name(ask.name), ask.id, me, mode, wait, ask.owner, ask.label)
+        if not (is_first or ask.hard_s or ask.ahead_s or ask.weight):
+            return _ACQUIRE, said
+        said += (int(is_first), round(ask.hard_s * 1000), round(ask.ahead_s * 1e6))
         if ask.weight:
-            script, args[3] = _TAKE_PERMITS, ask.weight
-            args.append(ask.permits)
+            return _TAKE_PERMITS, (*said, ask.permits)
+        return _ACQUIRE, said
+
+    async def _once_more(
+        self, name: str, script: Script, keys: Sequence[str], args: Sequence[str | int]
+    ) -> Reply:
+        """The answer was lost. A copy of the ask may still arrive beside this one."""
         try:
-            return await self._wire.calls.call(script, keys, args), False
-        except OutcomeUnknown:
-            if self._session.name_in(tag) != me:
-                raise
-        try:
-            return await self._wire.calls.call(script, keys, args), True
+            return await self._wire.calls.call(script, keys, args)
         except StoreUnavailable as error:
             raise OutcomeUnknown(
-                f"Nobody knows whether {ask.name!r} was taken.", error.why
+                f"Nobody knows whether {name!r} was taken.", error.why
             ) from error
 
     @staticmethod
@@ -248,12 +254,10 @@ class RedisLocks:
         """
         return f"{tag}:l:s"
 
-    async def _inside(self, tag: str) -> str:
-        """The name in the tag, entering if need be."""
+    def _name_in(self, tag: str) -> str | None:
+        """The name in the tag, if its channel is heard already."""
         me = self._session.name_in(tag)
-        if me is None or self._channels.get(tag, ("", ""))[0] != me:
-            return await self._enter(tag)
-        return me
+        return me if self._channels.get(tag, _NOWHERE)[0] == me else None
 
     async def _enter(self, tag: str) -> str:
         """Join the tag and hear its channel, before anything is asked there."""

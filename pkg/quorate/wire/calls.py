@@ -25,9 +25,7 @@ from quorate.core.lifecycle import Tasks
 
 from .link import Dialer, Link, Reply, pack
 from .orders import CallStats, Order, heeded
-from .refusals import (
-    Demoted, broken, given_up, refused, too_many, unanswered, unreachable,
-)  # fmt: skip
+from .refusals import Demoted, broken, refused, too_many, unanswered, undialled
 from .scripts import Dialect, Script
 
 MOST_PENDING = 65_536
@@ -147,7 +145,7 @@ class Calls:
     async def _ask(
         self, packed: bytes, order: Order, failed: QuorateError | None = None
     ) -> Reply:
-        """Send it, and once more if it should be; `failed` is how it has gone so far."""
+        """Send it, and once more if it should be; `failed`: how it has gone so far."""
         if failed is None and not self.is_connected:
             await self._connect()
         try:
@@ -217,13 +215,13 @@ class Calls:
     async def _dial(self, done: asyncio.Future[None]) -> None:
         """Open a connection. A caller that is cancelled meanwhile does not stop it."""
         link = Link(self._hear, lambda error: self._lost(link, error))
-        failure: QuorateError = given_up(self._dialer.shown)
+        failure: QuorateError = undialled(self._dialer.shown)
         try:
             await self._dialer.dial(link)
         except QuorateError as error:
             failure = error
         except Exception as error:
-            failure = unreachable(self._dialer.shown, error)
+            failure = undialled(self._dialer.shown, error)
         else:
             self._link = link
             self._connections += 1

@@ -58,13 +58,10 @@ def broken(name: str, shown: str) -> StoreUnavailable:
     )
 
 
-def given_up(shown: str) -> StoreUnavailable:
-    """The error for who waited for a connection that is not wanted any more."""
+def undialled(shown: str, error: Exception | None = None) -> StoreUnavailable:
+    """The error for who waited for a connection that failed, or is not wanted now."""
+    if error is not None:
+        return StoreUnavailable(f"{shown} cannot be reached.", repr(error))
     return StoreUnavailable(
         f"Connecting to {shown} was given up.", "The connection was closed meanwhile."
     )
-
-
-def unreachable(shown: str, error: Exception) -> StoreUnavailable:
-    """The error for a connection that could not be opened."""
-    return StoreUnavailable(f"{shown} cannot be reached.", repr(error))
