@@ -105,11 +105,11 @@ def cancellation_swallowed() -> None:
     """A cancelled acquire tries again instead of letting the cancellation through."""
     take = LockDesk.take
 
-    async def stubborn(self: LockDesk, wish: Wish) -> Hold:
+    async def stubborn(self: LockDesk, wish: Wish, task: asyncio.Task[object]) -> Hold:
         try:
-            return await take(self, wish)
+            return await take(self, wish, task)
         except asyncio.CancelledError:
-            return await take(self, wish)
+            return await take(self, wish, task)
 
     LockDesk.take = stubborn  # type: ignore[method-assign]
 

@@ -8,7 +8,7 @@ the stores find it without being handed it. Tasks started inside the block inher
 from __future__ import annotations
 
 from contextvars import ContextVar, Token
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 
 class Fence(NamedTuple):
@@ -23,20 +23,37 @@ class Fence(NamedTuple):
     session: str
     tag: str
 
+    @property
+    def fence(self) -> Fence:
+        return self
 
-Before: TypeAlias = "Token[Fence | None]"
 
-_current: ContextVar[Fence | None] = ContextVar("quorate_fence", default=None)
+class Fenced(Protocol):
+    """What has a fence, to be made when somebody asks: most blocks write nothing."""
+
+    @property
+    def fence(self) -> Fence: ...
+
+
+Before: TypeAlias = "Token[Fenced | None]"
+
+_current: ContextVar[Fenced | None] = ContextVar("quorate_fence", default=None)
 
 
 def current_fence() -> Fence | None:
     """The grant of the innermost lock around the running code, or None."""
-    return _current.get()
+    grant = _current.get()
+    return None if grant is None else grant.fence
 
 
-def enter_fence(fence: Fence) -> Before:
-    """From here on the code acts under `fence`. Hand the result to `leave_fence`."""
-    return _current.set(fence)
+def is_fenced() -> bool:
+    """Is there a lock around the running code?"""
+    return _current.get() is not None
+
+
+def enter_fence(grant: Fenced) -> Before:
+    """From here on the code acts under `grant`. Hand the result to `leave_fence`."""
+    return _current.set(grant)
 
 
 def leave_fence(before: Before) -> None:

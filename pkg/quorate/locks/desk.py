@@ -43,14 +43,13 @@ class LockDesk:
         self._danger = DangerWatch(parts, self.holdings)
         self._lines = Lines(parts, bids, returns, self.holdings)
 
-    async def take(self, wish: Wish) -> Hold:
-        """The lock, once it is this caller's turn.
+    async def take(self, wish: Wish, task: asyncio.Task[object]) -> Hold:
+        """The lock, once it is this caller's turn, who runs in `task`.
 
         Raises `LockNotGranted`, `DeadlockError`, `LockLostError` (entering again what
         is lost already), `SessionLostError`, and what the store raises.
         """
         self._lines.check_open(wish)
-        task = asyncio.current_task()
         owner: object = wish.owner or task
         if wish.weight:
             # Permits are counted: who asks again wants more of them.

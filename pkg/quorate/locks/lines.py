@@ -79,14 +79,16 @@ class Lines:
         That ask leaves in the same write as the return, and after it.
         """
         self._holdings.remove(hold)
-        self.is_over(hold)
+        if hold.has_line:
+            self.is_over(hold)
 
     def is_over(self, hold: Hold) -> None:
         """This process has it no more: it is the next one's turn to ask."""
         if hold.has_line:
             gate = self._gates[hold.wish.name]
             gate.hold = None
-            self._call_next(hold.wish.name, self._ahead.end(gate))
+            bid = self._ahead.end(gate) if gate.is_ahead else None
+            self._call_next(hold.wish.name, bid)
 
     def pass_on(self, hold: Hold) -> bool:
         """Hand the lock to the next task here, with the next token. No request."""
@@ -144,7 +146,9 @@ class Lines:
         self._holdings.remove(turn)
         self._returns.soon(turn.claim())
         gate.hold = None
-        bid = self._fitting(self._ahead.end(gate), attempt)
+        bid = self._ahead.end(gate)
+        if bid is not None:
+            bid = self._fitting(bid, attempt)
         return await self._lead(gate, attempt, bid)
 
     def waits_no_more(self, attempt: Attempt) -> None:
@@ -178,8 +182,14 @@ class Lines:
             while hold is None:
                 self.check_open(wish)
                 attempt.heed_doom()
-                attempt.bid = bid = bid or await self._ask(attempt)
-                if bid.is_open:
+                if bid is None:
+                    self._check_tries(attempt)
+                    try:
+                        bid = await self._bids.ask(attempt)
+                    except LockNotGranted as error:
+                        raise self._holdings.denied(attempt) from error
+                attempt.bid = bid
+                if bid.granted is None and not bid.is_void:
                     self._watch.begins(attempt)
                     await self._bids.outcome(bid)
                 hold = self._bids.take(bid, wish)
@@ -192,7 +202,7 @@ class Lines:
             raise
         return hold
 
-    async def _ask(self, attempt: Attempt) -> Bid:
+    def _check_tries(self, attempt: Attempt) -> None:
         attempt.tries += 1
         if attempt.wish.timeout_s is not None and attempt.tries > MOST_TRIES:
             raise LockNotGranted(
@@ -200,25 +210,20 @@ class Lines:
                 f"timeout_s is {attempt.wish.timeout_s:g}, and the server is slow.",
                 "Give it more time.",
             )
-        try:
-            return await self._bids.ask(attempt)
-        except LockNotGranted as error:
-            raise self._holdings.denied(attempt) from error
 
     def _call_next(self, name: str, bid: Bid | None) -> None:
         """Who led is gone; `bid` is its place in the server's line, if it has one."""
         gate = self._gates[name]
         place = gate.first()
-        bid = self._fitting(bid, place.attempt if place else None)
+        if bid is not None:
+            bid = self._fitting(bid, place.attempt if place else None)
         if place is None:
             del self._gates[name]
         else:
             gate.call(place, bid)
 
-    def _fitting(self, bid: Bid | None, attempt: Attempt | None) -> Bid | None:
+    def _fitting(self, bid: Bid, attempt: Attempt | None) -> Bid | None:
         """`bid` if this attempt can go on with it; otherwise it is abandoned."""
-        if bid is None:
-            return None
         if attempt and not bid.is_void and bid.wish.timeout_s == attempt.wish.timeout_s:
             return bid
         self._bids.abandon(bid)

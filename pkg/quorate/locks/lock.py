@@ -55,7 +55,7 @@ class Grant:
     def fence(self) -> Fence:
         """The proof as the stores want it."""
         hold = self._hold
-        return Fence(hold.wish.name, self.token, hold.session_name, hold.tag)
+        return Fence(self._name, self.token, hold.session_name, hold.tag)
 
     @property
     def is_lost(self) -> bool:
@@ -96,7 +96,6 @@ class Grant:
         self.check()
         check_wait(wait_s)
         await self._desk.upgrade(self._hold, wait_s)
-        enter_fence(self.fence)
 
     async def downgrade(self) -> None:
         """From EXCLUSIVE to SHARED, without letting a writer in between.
@@ -106,7 +105,6 @@ class Grant:
         """
         self.check()
         await self._desk.downgrade(self._hold)
-        enter_fence(self.fence)
 
     def end(self) -> None:
         """The block is over; the grant is worth nothing from now on."""
@@ -117,7 +115,7 @@ class Grant:
 class Desk(Protocol):
     """Where a block gets its hold and returns it."""
 
-    async def take(self, wish: Wish) -> Hold: ...
+    async def take(self, wish: Wish, task: asyncio.Task[object]) -> Hold: ...
 
     async def give_back(self, hold: Hold) -> Was: ...
 
@@ -171,12 +169,12 @@ class LockBlock:
             raise RuntimeError("a lock block is used once: call acquire_lock again")
         task = asyncio.current_task()
         assert task is not None
-        hold = await self._desk.take(self._wish)
+        hold = await self._desk.take(self._wish, task)
         # From here to the return nothing waits, so that nothing can come in between.
         self._hold, self._task, self._cancelling = hold, task, task.cancelling()
         self._grant = Grant(hold, self._desk)
         if not self._wish.weight:
-            self._before = enter_fence(self._grant.fence)
+            self._before = enter_fence(self._grant)
         hold.blocks.append(self)
         return self._grant
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 
 from quorate.core.errors import (
     OutcomeUnknown,
@@ -35,6 +36,7 @@ from .model import SEMAPHORE, Explanation, LockLine, shown
 from .redis_replies import (
     key_name,
     pairs,
+    place_of,
     read_answer,
     read_holder,
     read_lines,
@@ -57,6 +59,7 @@ _UPGRADE = load("quorate.locks", "upgrade")
 _DOWNGRADE = load("quorate.locks", "downgrade")
 
 REJOINS = 3
+PLACES_KNOWN = 4096
 BLOCK = 32
 """So many tokens a writer gets, as `acquire` and `granting` have it."""
 
@@ -78,6 +81,7 @@ class RedisLocks:
         self._session = session
         self._clock = session.clock
         self._hear: Hear | None = None
+        self._place = lru_cache(PLACES_KNOWN)(partial(place_of, wire.keys))
         self._channels: dict[str, tuple[str, str]] = {}
         self._entering: dict[str, asyncio.Lock] = {}
         self._claimed: set[str] = set()
@@ -98,13 +102,12 @@ class RedisLocks:
 
     async def acquire(self, ask: Ask) -> Answer:
         """Take the lock or stand in line: one request, inside the session."""
-        tag = self._wire.keys.lock_tag(ask.name)
-        keys = (sessions_key(tag),)
+        tag, keys, key = self._place(ask.name)
         for _ in range(REJOINS):
             me = self._name_in(tag) or await self._enter(tag)
             if ask.under and ask.under != me:
                 raise SessionLostError(f"The session {ask.under} is over.")
-            script, args = self._asked(ask, me)
+            script, args = self._asked(ask, key, me)
             asked_at, echo = self._clock.monotonic(), False
             try:
                 reply = await self._wire.calls.call(script, keys, args)
@@ -144,10 +147,10 @@ class RedisLocks:
 
     async def leave(self, name: str, ident: str, *, echo: bool) -> Was:
         """End a claim: one request."""
-        tag = self._wire.keys.lock_tag(name)
-        args = (key_name(name), ident, "1" if echo else "0")
+        _, keys, key = self._place(name)
         script = _RETURN_PERMITS if name[0] == SEMAPHORE else _LEAVE
-        return _WAS[await self._wire.calls.call(script, (sessions_key(tag),), args)]
+        said = (key, ident, "1" if echo else "0")
+        return _WAS[await self._wire.calls.call(script, keys, said)]
 
     async def set_permits(self, name: str, permits: int) -> int:
         """One request."""
@@ -223,11 +226,13 @@ class RedisLocks:
         ]
         return read_lines(claims[:most])
 
-    def _asked(self, ask: Ask, me: str) -> tuple[Script, tuple[str | int, ...]]:
+    def _asked(
+        self, ask: Ask, key: str, me: str
+    ) -> tuple[Script, tuple[str | int, ...]]:
         """Who takes it and what is said to it: no more than there is to say."""
         mode: str | int = ask.weight or ("s" if ask.shared else "x")
         wait, is_first = "1" if ask.wait else "0", me not in self._claimed
-        said = (key_name(ask.name), ask.id, me, mode, wait, ask.owner, ask.label)
+        said = (key, ask.id, me, mode, wait, ask.owner, ask.label)
         if not (is_first or ask.hard_s or ask.ahead_s or ask.weight):
             return _ACQUIRE, said
         said += (int(is_first), round(ask.hard_s * 1000), round(ask.ahead_s * 1e6))

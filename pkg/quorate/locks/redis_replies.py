@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from quorate.core.errors import LockNotGranted
 from quorate.lease.lease import DRIFT
-from quorate.wire.keys import plain
+from quorate.wire.keys import Keyspace, plain, sessions_key
 from quorate.wire.link import Reply
 
 from .answers import (
@@ -32,6 +32,12 @@ _HASHED = re.compile(r"%~[0-9a-f]{64}\Z")
 def key_name(name: str) -> str:
     """A lock's name as part of a key. What `shown_name` returns leads back to it."""
     return name if _HASHED.search(name) else plain(name)
+
+
+def place_of(keys: Keyspace, name: str) -> tuple[str, tuple[str, ...], str]:
+    """Where a lock lies: its tag, the KEYS of its scripts, and its name in a key."""
+    tag = keys.lock_tag(name)
+    return tag, (sessions_key(tag),), key_name(name)
 
 
 def shown_name(key: str) -> str:
