@@ -390,7 +390,7 @@ async def test_a_circle_is_shown_as_one_while_it_lasts(process):
     first, second = Nested(ann.locks), Nested(bob.locks)
     await first.takes("a", owner="ann")
     await second.takes("b", owner="bob")
-    first.asks("b", owner="ann", wait_s=2.0)
+    first.asks("b", owner="ann", wait_s=0.6)
     second.asks("a", owner="bob")
     await waiters(ann, "a", 1)
     await waiters(ann, "b", 1)

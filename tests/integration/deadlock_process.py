@@ -40,9 +40,10 @@ async def ask(locks: LockManager, name: str) -> None:
         tell("done", found=True, after_s=after_s, why=str(error))
 
 
-async def main(url: str, namespace: str) -> None:
+async def main(url: str, namespace: str, timeout_s: str) -> None:
     async with Backend(url, namespace=namespace) as backend:
-        locks = LockManager.over(backend.wire, backend.session, LockConfig())
+        config = LockConfig(deadlock_timeout_s=float(timeout_s))
+        locks = LockManager.over(backend.wire, backend.session, config)
         await locks.start()
         orders = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(

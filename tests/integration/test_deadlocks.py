@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from tests.servers import Server
 
-from quorate.locks.model import LockConfig
+from quorate.locks.deadlock_watch import JITTER
 
 PROGRAM = Path(__file__).with_name("deadlock_process.py")
 LONGEST = 8
-FOUND_WITHIN_S = LockConfig().deadlock_timeout_s + 0.5
+TIMEOUT_S = 0.4
+FOUND_WITHIN_S = TIMEOUT_S * (1 + JITTER) + 0.3
 
 
 class Child:
@@ -29,7 +30,7 @@ class Child:
     @classmethod
     async def start(cls, url: str, namespace: str) -> Child:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(PROGRAM), url, namespace),
+            *(sys.executable, str(PROGRAM), url, namespace, str(TIMEOUT_S)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": ""},
@@ -54,8 +55,11 @@ class Child:
 
 
 @pytest.fixture
-async def children(server: Server, namespace: str) -> AsyncIterator[list[Child]]:
-    started = [await Child.start(server.url, namespace) for _ in range(LONGEST)]
+async def children(
+    private_server: Server, namespace: str
+) -> AsyncIterator[list[Child]]:
+    url = private_server.url
+    started = [await Child.start(url, namespace) for _ in range(LONGEST)]
     for child in started:
         await child.tells("ready")
     yield started

@@ -102,6 +102,7 @@ class Lines:
         if (
             place.attempt.wish.timeout_s is not None
             or hold.left_s(now) <= 0.0
+            or place.attempt.wish.replicas > hold.wish.replicas
             or not self._passing.is_allowed(
                 hold.token, hold.last_token, hold.began_at, now
             )
@@ -224,7 +225,7 @@ class Lines:
 
     def _fitting(self, bid: Bid, attempt: Attempt | None) -> Bid | None:
         """`bid` if this attempt can go on with it; otherwise it is abandoned."""
-        if attempt and not bid.is_void and bid.wish.timeout_s == attempt.wish.timeout_s:
+        if attempt and not bid.is_void and bid.wish.suits(attempt.wish):
             return bid
         self._bids.abandon(bid)
         return None
