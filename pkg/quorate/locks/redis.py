@@ -199,10 +199,10 @@ class RedisLocks(RedisConversions):
         said = (key, ask.id, me, mode, wait, ask.owner, ask.label)
         if not (is_first or ask.hard_s or ask.ahead_s or ask.weight):
             return _ACQUIRE, said
-        said += (int(is_first), round(ask.hard_s * 1000), round(ask.ahead_s * 1e6))
+        more = (int(is_first), round(ask.hard_s * 1000), round(ask.ahead_s * 1e6))
         if ask.weight:
-            return _TAKE_PERMITS, (*said, ask.permits)
-        return _ACQUIRE, said
+            return _TAKE_PERMITS, (*said, *more, ask.permits)
+        return _ACQUIRE, (*said, *more)
 
     async def _once_more(
         self, name: str, script: Script, keys: Sequence[str], args: Sequence[str | int]
