@@ -39,9 +39,9 @@ class LockDesk:
         self._now = parts.session.clock.monotonic
         self._numbers = itertools.count(1)
         self.holdings = Holdings(parts)
-        self.conversions = Conversions(parts)
         self._danger = DangerWatch(parts, self.holdings)
         self._lines = Lines(parts, bids, returns, self.holdings)
+        self.conversions = Conversions(parts, self._lines.deadlocks)
 
     async def take(self, wish: Wish, task: asyncio.Task[object]) -> Hold:
         """The lock, once it is this caller's turn, who runs in `task`.
