@@ -8,6 +8,7 @@ from dataclasses import asdict
 from quorate.backend import Backend
 from quorate.core.codec import Json
 from quorate.core.events import Emit
+from quorate.core.ids import new_session_id
 from quorate.core.lifecycle import Tasks
 from quorate.lease.sweeper import Room
 
@@ -28,13 +29,15 @@ from .model import (
 from .ports import DeadLetters
 from .producer import Producer
 from .redis.queues import Place, RedisQueues
+from .scheduler import Bench, Scheduler
+from .scheduling import Scheduling
 from .waiting import Waiting
 from .workforce import Outfit, Workforce
 
 DEFAULT_WORKERS = 4
 
 
-class QueueManager:
+class QueueManager(Scheduling):
     """Queues on one open backend. `await start()` before use, `await stop()` after it.
 
     At least once: a task runs again if its worker died or lost its session, and a
@@ -68,6 +71,15 @@ class QueueManager:
         self._workforce = Workforce(
             backend, self._queues, self._mailbox, self._handlers, self.config, emit
         )
+        self._scheduler = Scheduler(
+            Bench(
+                new_session_id(),
+                self._producer.pack,
+                emit,
+                backend.clock,
+                backend.chance,
+            )
+        )
         self._leave: Callable[[], None] | None = None
 
     # -- opening and closing ---------------------------------------------------------
@@ -82,6 +94,7 @@ class QueueManager:
 
     async def stop(self) -> None:
         """Let workers drain and end. Twice is harmless."""
+        await self._scheduler.stop()
         await self._workforce.stop()
         if self._leave is not None:
             self._leave()
@@ -182,8 +195,11 @@ class QueueManager:
         """
         if in_process:
             await self._workforce.start_here()
+            served = self._workforce.queues_served()
+            self._scheduler.look_after((q, self.place(q).schedules) for q in served)
         else:
             await self._workforce.start_children(worker_count, tuple(prepare))
+        await self._put_declared_schedules()
 
     async def stop_workers(self) -> None:
         """Let workers drain: what runs may end within the grace, the rest goes back."""

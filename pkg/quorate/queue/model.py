@@ -174,9 +174,12 @@ class Task:
 
     `id` makes the request idempotent: while the task is known, and for as long as its
     result is kept, asking again under the same id changes nothing. `delay_s` is how
-    long to wait before the first attempt, `timeout_s` the limit of one attempt,
-    `expires_s` how long the request makes sense at all. None takes the handler's, or
-    else the configuration's value. `is_call`: the payload holds a call's arguments.
+    long to wait before the first attempt, or `at` the wall time to wait for;
+    `timeout_s` the limit of one attempt, `expires_s` how long the request makes sense
+    at all. None takes the handler's, or else the configuration's value. `is_call`: the
+    payload holds a call's arguments. `service` is what it needs: while that is down,
+    the task waits. `takes_before`: in a chain, the result of the task before becomes
+    its payload, or a call's first argument.
     """
 
     name: str
@@ -185,11 +188,14 @@ class Task:
     priority: TaskPriority = TaskPriority.NORMAL
     id: str | None = None
     delay_s: float = 0.0
+    at: float | None = None
     timeout_s: float | None = None
     attempts: int | None = None
     expires_s: float | None = None
     keep_result_s: float | None = None
     is_call: bool = False
+    service: str | None = None
+    takes_before: bool = False
 
 
 class Lease(NamedTuple):

@@ -25,6 +25,8 @@ MOST_IN_A_CALL = 256
 MOST_BYTES_IN_A_CALL = 4 * 1024 * 1024
 CALLS_AT_ONCE = 8
 LONGEST_DELAY_S = 10 * 366 * 86_400.0
+LATEST_S = 32_503_680_000.0
+"""The year 3000: who says more gives milliseconds for seconds."""
 MOST_NAMES_REMEMBERED = 4096
 
 Waiter = tuple[Parcel, "asyncio.Future[None]"]
@@ -96,8 +98,9 @@ class Producer:
         )  # fmt: skip
         envelope = seal(header, task.payload, self._config.payload_max_bytes)
         return Parcel(
-            task.id or new_task_id(now), task.priority.lane, task.delay_s, envelope
-        )
+            task.id or new_task_id(now), task.priority.lane, task.delay_s, envelope,
+            task.at,
+        )  # fmt: skip
 
     def _check_name(self, name: str, what: str) -> None:
         if (what, name) in self._good_names:
@@ -154,6 +157,8 @@ def check_times(task: Task) -> None:
     faults = []
     if not 0 <= task.delay_s <= LONGEST_DELAY_S:
         faults.append(f"delay_s = {task.delay_s}")
+    if task.at is not None and not (task.delay_s == 0 and 0 <= task.at < LATEST_S):
+        faults.append(f"at = {task.at} and delay_s = {task.delay_s}")
     for name in ("timeout_s", "expires_s"):
         value = getattr(task, name)
         if value is not None and not 0 < value < math.inf:
@@ -168,7 +173,7 @@ def check_times(task: Task) -> None:
             f"The task {task.name!r} cannot be enqueued.",
             "; ".join(faults),
             "Delays and limits are seconds: not negative, finite, at most ten years; "
-            "attempts are counted from 1.",
+            "give either delay_s or at; attempts are counted from 1.",
         )
 
 

@@ -78,14 +78,7 @@ class RedisBroker:
         )
 
     async def enqueue(self, parcels: Sequence[Parcel]) -> list[bool]:
-        args: list[str | bytes | int] = [self._keys.queue]
-        for parcel in parcels:
-            args += (
-                parcel.id,
-                parcel.lane,
-                _ms(parcel.delay_s),
-                parcel.envelope,
-            )
+        args = put_in_words(self._keys.queue, parcels)
         reply = await self._calls.call(_ENQUEUE, [self._keys.prefix], args)
         return [bool(put_in) for put_in in reply]
 
@@ -214,6 +207,15 @@ class RedisBroker:
             [keys.prefix, keys.with_claims, keys.queues_of(session)],
             [session, keys.queue, channel],
         )
+
+
+def put_in_words(queue: str, parcels: Sequence[Parcel]) -> list[str | bytes | int]:
+    """What enqueue.lua, and whatever includes it, is given."""
+    words: list[str | bytes | int] = [queue]
+    for parcel in parcels:
+        due = _ms(parcel.delay_s) if parcel.at is None else f"={_ms(parcel.at)}"
+        words += (parcel.id, parcel.lane, due, parcel.envelope)
+    return words
 
 
 def _settlement(session: str, finished: Finished) -> tuple[str | bytes | int, ...]:

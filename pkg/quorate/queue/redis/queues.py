@@ -15,6 +15,7 @@ from quorate.queue.ports import (
     Results,
     TakenBack,
 )
+from quorate.queue.schedule_store import ScheduleStore
 from quorate.wire.redis import Wire
 
 from .admin import RedisQueueAdmin
@@ -23,6 +24,7 @@ from .dead_letters import RedisDeadLetters
 from .keys import QueueKeys, queues_of_key, with_claims_key
 from .mailbox import Mailbox
 from .results import RedisResults
+from .schedules import RedisSchedules
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Place:
     results: Results
     dead_letters: DeadLetters
     admin: QueueAdmin
+    schedules: ScheduleStore | None = None
 
 
 class RedisQueues:
@@ -61,6 +64,7 @@ class RedisQueues:
                 results=RedisResults(calls, keys),
                 dead_letters=RedisDeadLetters(calls, keys),
                 admin=RedisQueueAdmin(calls, keys),
+                schedules=RedisSchedules(calls, keys),
             )
         return found
 
