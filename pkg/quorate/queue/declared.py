@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from quorate.core.codec import Json
@@ -61,8 +62,12 @@ class Declared(Generic[P, R]):
         """The call as a task. Raises `InvalidInput` if the arguments do not fit."""
         return self.fitting(*args, **kwargs)
 
+    def step(self, *args: Any, **kwargs: Any) -> Task:
+        """A step of a chain: its first argument is the result of the step before."""
+        return replace(self.fitting(None, *args, **kwargs), flow="p")
+
     def fitting(self, *args: Any, **kwargs: Any) -> Task:
-        """The same, for arguments whose types are known only when it runs."""
+        """The call as a task, for arguments whose types nobody knows before it runs."""
         try:
             inspect.signature(self.run).bind(*args, **kwargs)
         except TypeError as error:

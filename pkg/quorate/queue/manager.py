@@ -14,6 +14,7 @@ from quorate.lease.sweeper import Room
 
 from .counts import QueueCounts
 from .declared import carry_with
+from .flowing import Flows
 from .handlers import HandlerFunction, Handlers
 from .lookup import Lookup, unknown
 from .model import (
@@ -37,7 +38,7 @@ from .workforce import Outfit, Workforce
 DEFAULT_WORKERS = 4
 
 
-class QueueManager(Scheduling):
+class QueueManager(Scheduling, Flows):
     """Queues on one open backend. `await start()` before use, `await stop()` after it.
 
     At least once: a task runs again if its worker died or lost its session, and a
@@ -80,6 +81,7 @@ class QueueManager(Scheduling):
                 backend.chance,
             )
         )
+        self._clock, self._asked = backend.clock, self
         self._leave: Callable[[], None] | None = None
 
     # -- opening and closing ---------------------------------------------------------

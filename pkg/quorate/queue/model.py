@@ -178,8 +178,7 @@ class Task:
     `timeout_s` the limit of one attempt, `expires_s` how long the request makes sense
     at all. None takes the handler's, or else the configuration's value. `is_call`: the
     payload holds a call's arguments. `service` is what it needs: while that is down,
-    the task waits. `takes_before`: in a chain, the result of the task before becomes
-    its payload, or a call's first argument.
+    the task waits. `flow` is for chains and groups, which set it.
     """
 
     name: str
@@ -195,7 +194,7 @@ class Task:
     keep_result_s: float | None = None
     is_call: bool = False
     service: str | None = None
-    takes_before: bool = False
+    flow: str = ""
 
 
 class Lease(NamedTuple):
@@ -238,7 +237,8 @@ class MoveKind(Enum):
 class Move(NamedTuple):
     """Where a task goes. `body` is its result, or what is known of its failure.
 
-    `record` is what is written down about it: failures, crashes, bounces.
+    `record` is what is written down about it: failures, crashes, bounces. It rests for
+    `delay_s`, or until the wall time `at`.
     """
 
     kind: MoveKind
@@ -246,6 +246,7 @@ class Move(NamedTuple):
     keep_s: float = 0.0
     body: bytes = b""
     record: tuple[int, int, int] = (0, 0, 0)
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,12 +89,14 @@ class Producer:
             )
         if task.id is not None:
             check_name(task.id, "task id")
+        if task.service is not None:
+            self._check_name(task.service, "service")
         check_times(task)
         now = self._clock.now()
         expires_at = None if task.expires_s is None else now + task.expires_s
         header = Header(
             task.name, task.timeout_s, task.attempts, expires_at, task.keep_result_s,
-            task.is_call,
+            task.is_call, task.service, task.flow,
         )  # fmt: skip
         envelope = seal(header, task.payload, self._config.payload_max_bytes)
         return Parcel(

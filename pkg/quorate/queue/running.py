@@ -34,6 +34,7 @@ from .decide import (
 from .desk import Desk
 from .envelope import Header, read_header, read_payload
 from .events import TaskTimedOut
+from .flow import with_before
 from .handlers import Handler, Handlers
 from .model import DeadReason, Lease, Move, RetryPolicy
 from .ports import Finished
@@ -191,8 +192,10 @@ class Running:
         handler = run.handler
         payload = read_payload(run.payload)
         run.is_read = True
-        args: tuple[object, ...] = (payload,)
+        args: tuple[object, ...]
         kwargs: dict[str, Json] = {}
+        if run.header.flow:
+            payload = with_before(run.header, payload, run.lease.envelope)
         if run.header.is_call:
             args, kwargs = tuple(payload["args"]), payload["kwargs"]
         elif handler.takes_context:
@@ -201,6 +204,8 @@ class Running:
                 run.lease, handler.name, self._desk.queue, ends_at, report
             )
             args = (payload, run.context)
+        else:
+            args = (payload,)
         if handler.is_async:
             return await cast("Awaitable[object]", handler.function(*args, **kwargs))
         return await self._in_thread(handler, args, kwargs)
@@ -270,7 +275,7 @@ class Running:
         if not lease.lane:
             self._urgent -= 1
         if move is not None:
-            self._end(lease, move, is_marked=run.is_marked)
+            self._end(lease, move, is_marked=run.is_marked or "l" in run.header.flow)
 
     def _end(self, lease: Lease, move: Move, *, is_marked: bool = False) -> None:
         self._finished(Finished(lease, move, is_marked))

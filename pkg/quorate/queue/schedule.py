@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
@@ -161,8 +162,10 @@ def _due(record: ScheduleRecord, now: float) -> tuple[tuple[float, ...], int]:
     schedule, due = record.schedule, record.due
     if record.paused or due > now:
         return (), 0
-    # What lies still further back is not even counted.
-    known = schedule.timetable.latest(due, now, MOST_MADE_UP)
+    # What lies still further back is not even counted. What was due stays due, even if
+    # a new edition of the time zones would have it at another moment.
+    later = schedule.timetable.latest(math.nextafter(due, math.inf), now, MOST_MADE_UP)
+    known = [due, *later][-MOST_MADE_UP:]
     late = [moment for moment in known if moment <= now - schedule.late_s]
     on_time = known[len(late) :]
     once = [] if on_time else late[-1:]
@@ -229,8 +232,8 @@ def written(record: ScheduleRecord) -> bytes:
 
 def read(words: bytes) -> ScheduleRecord:
     """The record again. Raises `InvalidInput` for one that cannot be understood."""
-    last, _, line = words.decode().partition("\n")
     try:
+        last, _, line = words.decode().partition("\n")
         facts = json.loads(line)
         schedule = _schedule(facts)
         fired, missed, skipped = facts["counts"]

@@ -125,7 +125,7 @@ class RedisBroker:
         letter = await self._calls.call(
             _CANCEL,
             [self._keys.prefix],
-            [task_id, remembered_ms, self._keys.channels],
+            [task_id, remembered_ms, self._keys.channels, self._keys.queue],
         )
         return LETTERS.get(letter)
 
@@ -219,8 +219,9 @@ def put_in_words(queue: str, parcels: Sequence[Parcel]) -> list[str | bytes | in
 
 
 def _settlement(session: str, finished: Finished) -> tuple[str | bytes | int, ...]:
-    """A finished task in five words; a capital letter has its notes removed.
+    """A finished task in five words.
 
+    A capital letter has its notes removed, and what follows it set off or called off.
     The second is the claim as the server has it, under the session that settles: who
     settles the task of another is refused.
     """
@@ -230,12 +231,12 @@ def _settlement(session: str, finished: Finished) -> tuple[str | bytes | int, ..
     match move.kind:
         case MoveKind.DONE:
             keep_ms = _ms(max(FORGOTTEN_AFTER_S, move.keep_s))
-            body = b"d" + move.body if move.keep_s > 0 else b"d"
+            body = b"d" + move.body if move.keep_s > 0 or is_marked else b"d"
             return lease.id, claim, "D" if is_marked else "d", keep_ms, body
         case MoveKind.CANCELLED:
             return lease.id, claim, "C", _ms(move.keep_s), b"c"
         case MoveKind.DEAD:
-            return lease.id, claim, "X" if is_marked else "x", 0, move.body
+            return lease.id, claim, "X", 0, move.body
         case MoveKind.RETRY | MoveKind.BACK as kind:
             failures, crashes, bounces = move.record
             record = f"{failures}|{bounces}|{crashes}" if any(move.record) else ""
@@ -244,7 +245,7 @@ def _settlement(session: str, finished: Finished) -> tuple[str | bytes | int, ..
                 lease.id,
                 claim,
                 code.upper() if is_marked else code,
-                _ms(move.delay_s),
+                _ms(move.delay_s) if move.at is None else f"={_ms(move.at)}",
                 record,
             )
 
