@@ -23,7 +23,7 @@ from tests.servers import Server
 STEAL_PCT_MAX = 2.0
 FOREIGN_PCT_MAX = 10.0
 WAITED_PCT_MAX = 15.0
-"""An undisturbed process that is woken 7,000 times a second waits 5 to 12 % on a guest."""
+"""An undisturbed process, woken 7,000 times a second, waits 5 to 12 % on a guest."""
 COARSE_TICKS = 2
 TICKS_A_S = os.sysconf("SC_CLK_TCK")
 _OUR_OWN = ("info", "client|", "config|", "monitor", "flushall", "echo")

@@ -26,6 +26,12 @@ class Process:
 
     @property
     def requests(self) -> int:
+        """All that it has sent so far.
+
+        A node that meets a script for the first time costs one request more, and each
+        name may live on another node of a Cluster. So whoever counts has each script
+        run once before, on the same name or on one of `names_of_one_tag`.
+        """
         return self.backend.wire.calls.stats().requests
 
     async def dies_on_the_server(self) -> None:

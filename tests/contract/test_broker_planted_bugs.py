@@ -122,14 +122,14 @@ BUGS = [
     Bug(
         "an id is put in twice",
         "_ENQUEUE",
-        "local known = waiting[n] or seen[id]",
-        "local known = seen[id]",
+        "    known[n] = waiting[n]\n",
+        "    known[n] = false\n",
         contract.test_enqueueing_the_same_id_twice_changes_nothing,
     ),
     Bug(
         "what is over is forgotten at once",
         "_ENQUEUE",
-        "if not known and over[n] then",
+        "if not known[n] and over[n] then",
         "if false then",
         contract.test_a_finished_task_is_not_put_in_again_while_it_is_remembered,
     ),

@@ -39,9 +39,10 @@ async def is_upgrading(process: Process, name: str) -> bool:
 
 
 async def test_a_reader_alone_is_upgraded_by_one_request_and_its_token_grows(ann):
-    async with ann.locks.acquire_lock("warm-up", SHARED) as grant:
+    name, warm_up = ann.names_of_one_tag("a", "warm-up")
+    async with ann.locks.acquire_lock(warm_up, SHARED) as grant:
         await grant.upgrade()
-    async with ann.locks.acquire_lock("a", SHARED) as grant:
+    async with ann.locks.acquire_lock(name, SHARED) as grant:
         shared, before = grant.token, ann.requests
 
         await grant.upgrade()
@@ -141,6 +142,9 @@ async def test_a_writer_becomes_a_reader_and_nobody_writes_in_between(ann, bob):
         async with process.locks.acquire_lock("a"):
             entered.append("writer")
 
+    _, warm_up = ann.names_of_one_tag("a", "warm-up")
+    async with ann.locks.acquire_lock(warm_up) as grant:
+        await grant.downgrade()
     async with ann.locks.acquire_lock("a") as grant:
         writing = asyncio.ensure_future(writes(bob))
         await in_line(bob, "a", 1)
@@ -152,7 +156,7 @@ async def test_a_writer_becomes_a_reader_and_nobody_writes_in_between(ann, bob):
         await grant.downgrade()
 
         await asyncio.wait_for(reading, 5)
-        assert ann.requests - before <= 2
+        assert ann.requests - before == 1
         assert entered == ["reader"]
         assert grant.lock_type is SHARED
         grant.check()

@@ -8,6 +8,7 @@ import typer
 
 from quorate.node import Node
 
+from . import lock_commands
 from .shown import Shown
 
 app = typer.Typer(help="Who holds what, and who waits.", no_args_is_help=True)
@@ -34,14 +35,60 @@ def explain(
     async def work(node: Node, shown: Shown) -> None:
         found = await node.locks.explain(name)
         holders = [
-            ("holder", each.session, each.label, each.held_s, each.ends_in_s)
+            (
+                "holder",
+                each.session,
+                each.owner,
+                each.label,
+                each.token,
+                each.held_s,
+                each.ends_in_s,
+            )
             for each in found.holders
         ]
         waiters = [
-            ("waiter", each.session, each.label, each.waited_s, "")
+            ("waiter", each.session, each.owner, each.label, "", each.waited_s, "")
             for each in found.waiters
         ]
-        columns = ("who", "session", "label", "since_s", "ends_in_s")
+        columns = ("who", "session", "owner", "label", "token", "since_s", "ends_in_s")
         shown.rows(columns, [*holders, *waiters], f"{name} is free.")
 
     context.obj.run(work)
+
+
+@app.command("why")
+def why(
+    context: typer.Context,
+    owner: Annotated[
+        str, typer.Argument(help="An owner, label or session, as explain shows them.")
+    ],
+) -> None:
+    """What an owner waits for, who holds that, what that one waits for, and so on."""
+
+    async def work(node: Node, shown: Shown) -> None:
+        found = await node.locks.why(owner)
+        if not shown.as_json:
+            shown.value(str(found))
+            return
+        steps = [
+            {
+                "depth": step.depth,
+                "owner": step.waiter.owner,
+                "session": step.waiter.session,
+                "label": step.waiter.label,
+                "waits_for": step.waiter.name,
+                "waited_s": step.waiter.waited_s,
+                "before": step.before,
+                "held_by": [f"{h.session}/{h.owner}" for h in step.holders],
+            }
+            for step in found.steps
+        ]
+        shown.value({"owner": owner, "steps": steps, "is_circle": found.is_circle})
+
+    context.obj.run(work)
+
+
+app.command("release")(lock_commands.release)
+app.command("watch")(lock_commands.watch)
+app.command("top")(lock_commands.top)
+app.command("run")(lock_commands.run)

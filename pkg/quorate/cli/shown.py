@@ -62,6 +62,11 @@ class Shown:
         else:
             self._console.print(Text(str(value)))
 
+    def clear(self) -> None:
+        """Begin a new page, where there are pages."""
+        if not self.as_json and self._console.is_terminal:
+            self._console.clear()
+
     def when(self, wall_s: float | None) -> str | None:
         """A moment: how long ago for people, ISO 8601 in UTC for machines."""
         if not self.as_json:

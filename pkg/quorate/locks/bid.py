@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass
 
 from quorate.core.clock import Chance
+from quorate.core.errors import DeadlockError
 from quorate.core.events import Emit
 from quorate.core.lifecycle import Tasks
 from quorate.lease.session import Session
@@ -17,7 +18,7 @@ from quorate.lease.session import Session
 from .answers import Ask, Granted, GrantNotice, Queued
 from .model import HolderFacts, LockConfig
 from .returning import Claim
-from .store import LockStore
+from .store import LockStore, WaitStore
 from .wish import Wish
 
 
@@ -31,6 +32,7 @@ class Parts:
     tasks: Tasks
     emit: Emit
     chance: Chance
+    waits: WaitStore | None = None
 
     def now(self) -> float:
         return self.session.clock.monotonic()
@@ -43,7 +45,10 @@ PATIENT_S = 3600.0
 class Attempt:
     """One call of a task that wants a lock, from asking until it has it or gives up."""
 
-    __slots__ = ("contended", "held_by", "owner", "started", "tries", "wish")
+    __slots__ = (
+        "bid", "contended", "doom", "held_by", "owner", "started", "task", "tries",
+        "wish",
+    )  # fmt: skip
 
     def __init__(self, wish: Wish, owner: object, now: float) -> None:
         self.wish = wish
@@ -52,6 +57,14 @@ class Attempt:
         self.tries = 0
         self.contended = False
         self.held_by: HolderFacts | None = None
+        self.task = asyncio.current_task()
+        self.bid: Bid | None = None
+        self.doom: DeadlockError | None = None
+
+    def heed_doom(self) -> None:
+        """Raise `DeadlockError` if this one was chosen to give way."""
+        if self.doom is not None:
+            raise self.doom
 
 
 class Bid:

@@ -12,6 +12,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from quorate.core.errors import DeadlockError
+
 from .bid import Attempt, Bid
 from .hold import Hold
 
@@ -32,15 +34,16 @@ class Place:
 class Gate:
     """The line before one lock. It exists while a task here leads or holds.
 
-    `hold` is what is held here; `bid`, or `asking` or `timer` on the way to it, a place
-    in the server's line that was taken ahead of time.
+    `hold` is what is held here; `leader` stands in the server's line; `bid`, or
+    `asking` or `timer` on the way to it, is a place there that was taken ahead of time.
     """
 
-    __slots__ = ("_line", "asking", "bid", "hold", "timer")
+    __slots__ = ("_line", "asking", "bid", "hold", "leader", "timer")
 
     def __init__(self) -> None:
         self._line: OrderedDict[Place, None] = OrderedDict()
         self.hold: Hold | None = None
+        self.leader: Attempt | None = None
         self.bid: Bid | None = None
         self.asking: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -58,6 +61,15 @@ class Gate:
     def leave(self, place: Place) -> None:
         """Leave the line, from wherever in it."""
         self._line.pop(place, None)
+
+    def refuse(self, attempt: Attempt, error: DeadlockError) -> bool:
+        """Let `attempt` fail while it stands in line. False if it does not any more."""
+        for place in self._line:
+            if place.attempt is attempt and not place.turn.done():
+                del self._line[place]
+                place.turn.set_exception(error)
+                return True
+        return False
 
     def first(self) -> Place | None:
         """Who is next; it may be asked what it wants before it is called."""

@@ -72,6 +72,7 @@ class LockDesk:
             raise self.holdings.denied(attempt) from error
         finally:
             tally.waiting -= 1
+            self._lines.waits_no_more(attempt)
         self._admit(hold, attempt)
         return hold
 

@@ -63,3 +63,29 @@ class LockReturnDelayed(Event):
     level: ClassVar[str] = "warning"
     lock: str
     why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadlockBroken(Event):
+    """Owners waited for each other in a circle; one of this process gave way."""
+
+    level: ClassVar[str] = "warning"
+    lock: str
+    label: str
+    owner: str
+    waited_s: float
+    cycle: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockOrderInverted(Event):
+    """Two locks were taken in either order: some day two owners will wait in a circle.
+
+    `first` was held when `second` was asked for, and the other way round before.
+    """
+
+    level: ClassVar[str] = "warning"
+    first: str
+    second: str
+    by: str
+    before: str

@@ -22,6 +22,9 @@ class Inside(Protocol):
     @property
     def on_loss(self) -> OnLoss: ...
 
+    @property
+    def task(self) -> asyncio.Task[object] | None: ...
+
     def interrupt(self) -> None: ...
 
 

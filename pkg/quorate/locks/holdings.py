@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from quorate.core.errors import DeadlockError, LockNotGranted
 
 from .bid import Attempt, Parts
-from .events import LockDenied, LockLost
+from .events import LockDenied, LockLost, LockOrderInverted
 from .faults import lost_error
-from .hold import Hold
+from .hold import Hold, owner_id
 from .model import HolderFacts, LockStats, LockType, shown
+from .order import LockOrder
 
 
 @dataclass(slots=True)
@@ -23,6 +24,7 @@ class Tally:
     reentered: int = 0
     contended: int = 0
     passed: int = 0
+    deadlocks: int = 0
     denied: int = 0
     lost: int = 0
     waiting: int = 0
@@ -41,6 +43,7 @@ class Holdings:
         self._inside = 0
         self._all_out = asyncio.Event()
         self._all_out.set()
+        self._order = LockOrder() if parts.config.warn_of_order else None
         self.tally = Tally()
 
     def find(self, ident: str) -> Hold | None:
@@ -65,6 +68,8 @@ class Holdings:
     def enter(self, hold: Hold, attempt: Attempt) -> None:
         """The owner is inside from now on."""
         now = self._parts.now()
+        if self._order is not None and not attempt.wish.is_try:
+            self._see_order(self._order, attempt)
         hold.owner = attempt.owner
         hold.entries = 1
         hold.since = now
@@ -109,6 +114,24 @@ class Holdings:
         if not self._inside:
             self._all_out.set()
         return True
+
+    def _see_order(self, order: LockOrder, attempt: Attempt) -> None:
+        """Tell if what the task holds already was once taken inside of this."""
+        held = {
+            hold.wish.name
+            for hold in self._holds.values()
+            if any(block.task is attempt.task for block in hold.blocks)
+        }
+        by = attempt.wish.label or owner_id(attempt.owner)
+        for each in order.taken(attempt.wish.name, sorted(held), by):
+            self._parts.emit(
+                LockOrderInverted(
+                    first=shown(each.first),
+                    second=shown(each.second),
+                    by=by,
+                    before=each.before,
+                )
+            )
 
     def remove(self, hold: Hold) -> None:
         """This process has it no more."""
@@ -178,6 +201,7 @@ class Holdings:
             reentered_total=tally.reentered,
             contended_total=tally.contended,
             passed_total=tally.passed,
+            deadlocks_total=tally.deadlocks,
             denied_total=tally.denied,
             lost_total=tally.lost,
             wait_s_total=tally.wait_s,

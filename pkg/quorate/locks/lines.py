@@ -12,6 +12,7 @@ from quorate.core.errors import LockNotGranted, SessionLostError
 from .ahead import Ahead
 from .bid import Attempt, Bid, Parts
 from .cohort import Gate, Passing, Turn
+from .deadlock_watch import DeadlockWatch
 from .hold import Hold
 from .holdings import Holdings
 from .returning import Returns
@@ -35,10 +36,12 @@ class Lines:
         self._passing = Passing(parts.config.passing_s)
         self._gates: dict[str, Gate] = {}
         self._closed = False
+        self._watch = DeadlockWatch(parts, holdings, self._gates)
 
     def close(self) -> None:
         """Nobody may stand in line any more."""
         self._closed = True
+        self._watch.close()
 
     def check_open(self, wish: Wish) -> None:
         """Raise `SessionLostError` after `close`."""
@@ -136,15 +139,22 @@ class Lines:
         bid = self._fitting(self._ahead.end(gate), attempt)
         return await self._lead(gate, attempt, bid)
 
+    def waits_no_more(self, attempt: Attempt) -> None:
+        """It has what it wanted, or gave up."""
+        if attempt.contended:
+            self._watch.ends(attempt)
+
     async def _stand(self, gate: Gate, attempt: Attempt) -> Turn:
         """Wait in the line of this process."""
         place = gate.stand(attempt)
         self._ahead.plan(gate)
         try:
+            self._watch.begins(attempt)
             return await place.turn
         except BaseException:
-            if place.turn.done() and not place.turn.cancelled():
-                self._hand_on(attempt.wish.name, place.turn.result())
+            turn = place.turn
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._hand_on(attempt.wish.name, turn.result())
             else:
                 gate.leave(place)
                 if gate.first() is None and (bid := self._ahead.end(gate)) is not None:
@@ -155,10 +165,15 @@ class Lines:
         """Stand in the server's line, for all who stand behind in this process."""
         wish = attempt.wish
         hold = None
+        if gate is not None:
+            gate.leader = attempt
         try:
             while hold is None:
                 self.check_open(wish)
-                bid = bid or await self._ask(attempt)
+                attempt.heed_doom()
+                attempt.bid = bid = bid or await self._ask(attempt)
+                if bid.is_open:
+                    self._watch.begins(attempt)
                 hold = await self._bids.outcome(bid, wish)
                 bid = None
         except BaseException:

@@ -156,6 +156,11 @@ class LockBlock:
         assert self._hold is not None
         return self._hold
 
+    @property
+    def task(self) -> asyncio.Task[object] | None:
+        """Whose block it is: who entered it."""
+        return self._task
+
     async def __aenter__(self) -> Grant:
         if self._grant is not None:
             raise RuntimeError("a lock block is used once: call acquire_lock again")

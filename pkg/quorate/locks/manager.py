@@ -17,7 +17,6 @@ from typing import Literal, overload
 from quorate.core.clock import Chance, fresh_chance
 from quorate.core.events import Emit, silent
 from quorate.core.lifecycle import Member, Tasks
-from quorate.core.names import check_name
 from quorate.lease.session import Session
 from quorate.lease.sweeper import Room
 from quorate.wire.consul import ConsulWire
@@ -30,27 +29,26 @@ from .decorating import Locked, Locking, Skipping
 from .desk import LockDesk
 from .kinds import Kinds
 from .lock import LockBlock
+from .looking import Looking
 from .model import (
-    Explanation,
     HolderFacts,
     LockConfig,
-    LockLine,
     LockStats,
     LockType,
     OnLoss,
 )
 from .redis import RedisLocks
 from .redis_meetings import RedisMeetings
+from .redis_waits import RedisWaits
 from .returning import Claim, Returns
-from .store import LockStore, MeetingStore
+from .store import Beside, LockStore
 from .waiting import Bids
 from .wish import checked_wish
 
 DRAIN_S = 2.0
-MOST_LISTED = 10_000
 
 
-class LockManager(Kinds):
+class LockManager(Kinds, Looking):
     """Locks on the life of one session. `await start()` before, `stop()` after."""
 
     def __init__(
@@ -61,12 +59,14 @@ class LockManager(Kinds):
         config: LockConfig | None = None,
         emit: Emit = silent,
         chance: Chance | None = None,
-        meetings: MeetingStore | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self.config = config or LockConfig()
         self._store = store
         self._session = session
-        self._meetings = meetings
+        beside = beside or Beside()
+        self._meetings = beside.meetings
+        self._waits = beside.waits
         self._emit = emit
         self._chance = chance or fresh_chance()
         self._tasks = Tasks(emit, session.clock)
@@ -91,7 +91,7 @@ class LockManager(Kinds):
         store = RedisLocks(wire, session)
         return cls(
             store, session, config=config, emit=emit, chance=chance,
-            meetings=RedisMeetings(wire, session),
+            beside=Beside(RedisMeetings(wire, session), RedisWaits(wire, session)),
         )  # fmt: skip
 
     async def start(self) -> None:
@@ -102,6 +102,7 @@ class LockManager(Kinds):
             self._tasks,
             self._emit,
             self._chance,
+            self._waits,
         )
         self._returns = Returns(self._store, self._tasks, self._emit)
         self._bids = Bids(parts, self._returns)
@@ -170,7 +171,8 @@ class LockManager(Kinds):
         Each step of `priority` passes who has waited up to a second longer.
 
         Raises `InvalidName` and `InvalidInput` at once; when entered also
-        `DeadlockError` (the owner holds it already), `StoreUnavailable`.
+        `DeadlockError` (the owner holds it already, or waits in a circle and was
+        chosen to give way), `StoreUnavailable`.
         """
         wish = checked_wish(
             self.config, name, lock_type, wait_s=wait_s, timeout_s=timeout_s,
@@ -237,14 +239,6 @@ class LockManager(Kinds):
             priority=priority,
         )  # fmt: skip
         return Locked(self._open_desk, template, wish, skip=skip)
-
-    async def explain(self, name: str) -> Explanation:
-        """Who holds the lock, since when, and who waits. One request."""
-        return await self._store.explain(check_name(name, "lock"))
-
-    async def ls(self, most: int = MOST_LISTED) -> list[LockLine]:
-        """All locks that are held or awaited, by anybody. One request a tag."""
-        return await self._store.survey(most)
 
     def holders(self) -> list[HolderFacts]:
         """What this process holds now, from memory."""

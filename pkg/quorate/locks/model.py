@@ -61,6 +61,9 @@ class LockConfig:
     `long_wait_s`: a wait longer than this is told as an event.
     `passing_s`: tasks of this process may hand a lock to each other for so long before
     it is offered to other processes again.
+    `deadlock_timeout_s`: an owner that holds something and waits for so long looks
+    whether it waits in a circle. `warn_of_order`: tell of the first time that two locks
+    are taken in either order; costs a little at each nested acquisition.
     """
 
     default_timeout: float = 30.0
@@ -69,13 +72,15 @@ class LockConfig:
     wait_s: float | None = None
     long_wait_s: float = 5.0
     passing_s: float = 0.05
+    deadlock_timeout_s: float = 1.0
+    warn_of_order: bool = False
 
     def __post_init__(self) -> None:
         check_timeout(self.default_timeout, "default_timeout")
         if self.max_hold_s is not None:
             check_timeout(self.max_hold_s, "max_hold_s")
         check_wait(self.wait_s)
-        for name in ("long_wait_s", "passing_s"):
+        for name in ("long_wait_s", "passing_s", "deadlock_timeout_s"):
             check_seconds(getattr(self, name), name)
 
     def timeout_of(self, asked: float | None) -> float | None:
@@ -218,12 +223,14 @@ class LockStats:
 
     `contended_total`: acquisitions that had to wait, for this process or another.
     `passed_total`: those served inside the process, without the server.
+    `deadlocks_total`: owners of this process that gave way to break a circle.
     """
 
     acquired_total: int = 0
     reentered_total: int = 0
     contended_total: int = 0
     passed_total: int = 0
+    deadlocks_total: int = 0
     denied_total: int = 0
     lost_total: int = 0
     wait_s_total: float = 0.0

@@ -32,16 +32,16 @@ from .answers import (
     Was,
 )
 from .faults import lost_error, upgrade_conflict
-from .model import SEMAPHORE, Explanation, LockLine, kind_of, shown
+from .model import SEMAPHORE, Explanation, LockLine, shown
 from .redis_replies import (
     key_name,
     pairs,
     read_granted,
     read_holder,
+    read_lines,
     read_notice,
     read_queued,
     read_waiter,
-    shown_name,
 )
 from .redis_together import take_all
 from .store import Hear
@@ -207,7 +207,6 @@ class RedisLocks:
 
     async def survey(self, most: int) -> list[LockLine]:
         """One request a tag."""
-        found: dict[str, tuple[list[str], list[str]]] = {}
         calls, tags = self._wire.calls, self._wire.keys.lock_tags
         replies = await asyncio.gather(
             *(calls.call(_SURVEY, [sessions_key(tag)], [most]) for tag in tags)
@@ -215,13 +214,7 @@ class RedisLocks:
         claims = [
             reply[at : at + 4] for reply in replies for at in range(0, len(reply), 4)
         ]
-        for name, _, session, held in claims[:most]:
-            held_by, waiting = found.setdefault(shown_name(name.decode()), ([], []))
-            (held_by if held else waiting).append(session.decode())
-        return [
-            LockLine(shown(name), tuple(sorted(held_by)), len(waiting), kind_of(name))
-            for name, (held_by, waiting) in sorted(found.items())
-        ]
+        return read_lines(claims[:most])
 
     async def _send(self, ask: Ask, tag: str, me: str) -> tuple[Reply, bool]:
         """The reply, and whether a second copy of the ask may still arrive."""

@@ -20,7 +20,7 @@ from .answers import (
     Queued,
     Sighting,
 )
-from .model import HolderFacts, LockType, WaiterFacts, shown
+from .model import HolderFacts, LockLine, LockType, WaiterFacts, kind_of, shown
 
 _HASHED = re.compile(r"%~[0-9a-f]{64}\Z")
 
@@ -92,6 +92,18 @@ def read_holder(
         held_s=max(0.0, (now_ms - int(since)) / 1000),
         ends_in_s=ends_in_s,
     )
+
+
+def read_lines(claims: list[list[Reply]]) -> list[LockLine]:
+    """The locks of `[name, id, session, is held]` rows, by name."""
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    for name, _, session, held in claims:
+        held_by, waiting = found.setdefault(shown_name(name.decode()), ([], []))
+        (held_by if held else waiting).append(session.decode())
+    return [
+        LockLine(shown(name), tuple(sorted(held_by)), len(waiting), kind_of(name))
+        for name, (held_by, waiting) in sorted(found.items())
+    ]
 
 
 def read_waiter(name: str, record: bytes, now_ms: int, left_ms: int) -> WaiterFacts:

@@ -7,14 +7,19 @@ session that it names, or until its own hard end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from .answers import Answer, Ask, Granted, Notice, Queued, Was
+from .deadlock import Note, Picture
 from .model import Explanation, LockLine
 
 Hear = Callable[[Notice], None]
 """Called in the event loop with what has changed."""
+
+Doubted = Callable[[str, int], None]
+"""Called with who doubts what this process has noted, and the number of the doubt."""
 
 
 class LockStore(Protocol):
@@ -123,3 +128,41 @@ class TogetherStore(Protocol):
         All asks have the same kind, owner, label and end. Raises what `acquire` does.
         """
         ...
+
+
+class WaitStore(Protocol):
+    """Where processes compare what their owners wait for, and break what does not end.
+
+    Optional: without it only circles inside one process are found. See `deadlock`.
+    """
+
+    async def listen(self, doubted: Doubted) -> Callable[[], None]:
+        """Tell `doubted` when this process is to note anew what it waits for."""
+        ...
+
+    async def compare(self, mine: Sequence[Note], heard: Mapping[str, int]) -> Picture:
+        """Note what this process waits for, and read what all wait for.
+
+        `heard`: the latest doubt of each process that is answered by this.
+        """
+        ...
+
+    async def doubt(self, sessions: Iterable[str], number: int) -> None:
+        """Ask these processes to note anew, under the number of this process."""
+        ...
+
+    async def give_way(self, name: str, ident: str) -> bool:
+        """Leave the line unless the lock is granted by now; True if it was left."""
+        ...
+
+    async def end_hold(self, name: str, token: int) -> int:
+        """Take the lock from who holds it with this token. How many held it so."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a backend has beside its store of locks; None is what it has not."""
+
+    meetings: MeetingStore | None = None
+    waits: WaitStore | None = None

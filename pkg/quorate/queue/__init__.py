@@ -31,22 +31,22 @@ from .events import (
 )
 from .manager import QueueManager
 from .model import (
-    DeadLetter,
-    Explanation,
+    ErrorRule,
     LaneWeights,
     QueueConfig,
-    QueueStats,
     QueueType,
     RetryPolicy,
     Task,
     TaskPriority,
     TaskState,
 )
+from .views import DeadLetter, Explanation, QueueStats
 
 __all__ = [
     "CompletionRefused",
     "DeadLetter",
     "Declared",
+    "ErrorRule",
     "Explanation",
     "LaneWeights",
     "QueueConfig",

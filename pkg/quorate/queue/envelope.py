@@ -23,11 +23,11 @@ HEADER_MAX_BYTES = 4096
 class Header(NamedTuple):
     """What a worker must know before it reads the payload. Times in seconds.
 
-    `is_call` says that the payload holds the arguments of a call. `expires_at` is wall
-    time. None takes the handler's, or else the configuration's value. `service` is what
-    it needs. `flow` has letters: l others come after it, f it follows one task, g or o
-    it follows a group (and wants results, or all outcomes), p what came before is its
-    payload.
+    `is_call` says that the payload holds the arguments of a call. `expires_at` and
+    `deadline_at` are wall time. None takes the handler's, or else the configuration's
+    value. `service` is what it needs. `flow` has letters: l others come after it, f it
+    follows one task, g or o it follows a group (and wants results, or all outcomes), p
+    what came before is its payload.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Header(NamedTuple):
     expires_at: float | None = None
     keep_result_s: float | None = None
     is_call: bool = False
+    deadline_at: float | None = None
     service: str | None = None
     flow: str = ""
 
@@ -111,6 +112,7 @@ def _write(header: Header) -> bytes:
         "x": header.expires_at,
         "k": header.keep_result_s,
         "c": header.is_call or None,
+        "d": header.deadline_at,
         "s": header.service,
         "f": header.flow or None,
     }
@@ -137,6 +139,7 @@ def _parse(line: bytes) -> Header:
         expires_at=_number(fields, "x"),
         keep_result_s=_number(fields, "k"),
         is_call=bool(fields.get("c")),
+        deadline_at=_number(fields, "d"),
         service=_text(fields, "s"),
         flow=_text(fields, "f") or "",
     )

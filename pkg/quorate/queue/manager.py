@@ -19,26 +19,25 @@ from .handlers import HandlerFunction, Handlers
 from .lookup import Lookup, unknown
 from .model import (
     DEFAULT_QUEUE,
-    Explanation,
     QueueConfig,
-    QueueStats,
     RetryPolicy,
     Task,
     TaskPriority,
     TaskState,
 )
-from .ports import DeadLetters
 from .producer import Producer
-from .redis.queues import Place, RedisQueues
+from .redis.queues import RedisQueues
 from .scheduler import Bench, Scheduler
 from .scheduling import Scheduling
+from .steering import Steering
+from .views import Explanation, QueueStats
 from .waiting import Waiting
 from .workforce import Outfit, Workforce
 
 DEFAULT_WORKERS = 4
 
 
-class QueueManager(Scheduling, Flows):
+class QueueManager(Steering, Scheduling, Flows):
     """Queues on one open backend. `await start()` before use, `await stop()` after it.
 
     At least once: a task runs again if its worker died or lost its session, and a
@@ -58,7 +57,8 @@ class QueueManager(Scheduling, Flows):
         self._backend = backend
         self._owns_backend = False
         self._tasks = Tasks(emit, backend.clock)
-        self._queues = RedisQueues(backend.wire, self.config, emit)
+        home = backend.session.id
+        self._queues = RedisQueues(backend.wire, self.config, emit, home)
         self._lookup = Lookup(self._queues.place, self.config.queues)
         self._mailbox = self._queues.mailbox(backend.session.id)
         self._waiting = Waiting(backend.clock)
@@ -218,10 +218,6 @@ class QueueManager(Scheduling, Flows):
 
     # -- looking ---------------------------------------------------------------------
 
-    def place(self, queue: str = DEFAULT_QUEUE) -> Place:
-        """One queue from every side: broker, results, dead letters, admin."""
-        return self._lookup.place(queue)
-
     async def result(
         self, task_id: str, *, wait_s: float = 30.0, queue: str | None = None
     ) -> Json:
@@ -276,39 +272,6 @@ class QueueManager(Scheduling, Flows):
             workers=len(self._workforce.pids),
             **asdict(self._workforce.tally()),
         )
-
-    @property
-    def dead_letters(self) -> DeadLetters:
-        """Tasks of the default queue that were set aside: list, replay, purge.
-
-        Of another queue: `place(queue).dead_letters`.
-        """
-        return self.place().dead_letters
-
-    # -- steering --------------------------------------------------------------------
-
-    async def set_shed(self, level: int, *, queue: str | None = None) -> None:
-        """Serve fewer lanes in every worker, from its next exchange on.
-
-        0 serves all, 1 stops LOW, 2 stops NORMAL too, 3 stops everything. For all
-        queues of this process unless one is named. Nothing is lost meanwhile.
-        """
-        for name in (queue,) if queue else self._lookup.queues:
-            await self.place(name).admin.shed(level)
-
-    async def shed_level(self) -> int:
-        """The highest shed level among the queues of this process."""
-        return max(
-            [(await self.stats(name)).shed_level for name in self._lookup.queues]
-        )
-
-    async def pause(self, queue: str = DEFAULT_QUEUE) -> None:
-        """No worker claims from this queue any more; what runs goes on."""
-        await self.place(queue).admin.pause(paused=True)
-
-    async def resume(self, queue: str = DEFAULT_QUEUE) -> None:
-        """Workers claim from this queue again."""
-        await self.place(queue).admin.pause(paused=False)
 
     def _missed(self) -> None:
         self._waiting.look_again()

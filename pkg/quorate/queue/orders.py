@@ -22,7 +22,7 @@ from quorate.resilience.backoff import Backoff, Growth, Jitter
 
 from . import events as queue_events
 from .handlers import Handler
-from .model import LaneWeights, QueueConfig, RetryPolicy
+from .model import ErrorRule, LaneWeights, QueueConfig, RetryPolicy
 from .references import reference_of, resolve
 
 LONGEST_LINE = 4 * 1024 * 1024
@@ -103,31 +103,52 @@ def order_of(handler: Handler) -> HandlerOrder:
 
 def retry_facts(policy: RetryPolicy) -> Json:
     """A retry policy in words; errors are named as `module:qualname`."""
-    backoff = policy.backoff
     return {
         "attempts": policy.attempts,
-        "backoff": [
-            backoff.base_s,
-            backoff.cap_s,
-            backoff.growth.value,
-            backoff.jitter.value,
-        ],
+        "backoff": _backoff_facts(policy.backoff),
         "give_up_on": [reference_of(error) for error in policy.give_up_on],
+        "rules": [
+            [
+                reference_of(rule.error),
+                rule.attempts,
+                None if rule.backoff is None else _backoff_facts(rule.backoff),
+            ]
+            for rule in policy.rules
+        ],
     }
 
 
 def retry_of(facts: Json, main: ModuleType | None) -> RetryPolicy:
     """The retry policy again."""
-    base_s, cap_s, growth, jitter = facts["backoff"]
-    errors = [resolve(reference, main) for reference in facts["give_up_on"]]
-    give_up_on = tuple(error for error in errors if _is_error(error))
-    if len(give_up_on) < len(errors):
-        raise InvalidInput(f"{facts['give_up_on']} are not all errors.")
     return RetryPolicy(
         facts["attempts"],
-        Backoff(base_s, cap_s, Growth(growth), Jitter(jitter)),
-        give_up_on,
+        _backoff(facts["backoff"]),
+        tuple(_error(reference, main) for reference in facts["give_up_on"]),
+        tuple(
+            ErrorRule(
+                _error(reference, main),
+                attempts,
+                None if backoff is None else _backoff(backoff),
+            )
+            for reference, attempts, backoff in facts["rules"]
+        ),
     )
+
+
+def _backoff_facts(backoff: Backoff) -> Json:
+    return [backoff.base_s, backoff.cap_s, backoff.growth.value, backoff.jitter.value]
+
+
+def _backoff(facts: Json) -> Backoff:
+    base_s, cap_s, growth, jitter = facts
+    return Backoff(base_s, cap_s, Growth(growth), Jitter(jitter))
+
+
+def _error(reference: str, main: ModuleType | None) -> type[Exception]:
+    found = resolve(reference, main)
+    if not _is_error(found):
+        raise InvalidInput(f"{reference} is not an error.")
+    return found
 
 
 def _is_error(found: object) -> TypeGuard[type[Exception]]:

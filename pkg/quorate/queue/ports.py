@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from quorate.core.fence import Fence
+
 from .lanes import Counts, Sight, Slots
-from .model import DeadLetter, Explanation, Lease, Move, QueueStats, TaskState
+from .model import Lease, Move, TaskState
+from .views import DeadLetter, Explanation, QueueStats
 
 
 class Parcel(NamedTuple):
@@ -134,8 +137,15 @@ class Audit:
 class Broker(Protocol):
     """Tasks in, tasks out."""
 
-    async def enqueue(self, parcels: Sequence[Parcel]) -> list[bool]:
-        """Put them in; False for an id that is known already. Safe to repeat."""
+    async def enqueue(
+        self, parcels: Sequence[Parcel], fence: Fence | None = None
+    ) -> list[bool]:
+        """Put them in; False for an id that is known already. Safe to repeat.
+
+        Under a `fence` nothing is put in once a later grant of its name has put
+        something into this queue: `StaleTokenError`. Raises `SessionLostError` if the
+        session of the grant is known to be over.
+        """
         ...
 
     async def exchange(self, request: Request) -> Answer:

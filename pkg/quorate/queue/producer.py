@@ -2,21 +2,30 @@
 
 Whoever enqueues waits until the server has the task. Callers of the same turn of the
 event loop share a call; a crowd costs hardly more than one. Everything is checked
-before anything is sent.
+before anything is sent. Inside a lock a call carries its token, and is refused when a
+later holder of that lock has put something into the same queue.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
 
 from quorate.core.clock import Clock
-from quorate.core.errors import InvalidInput, OutcomeUnknown, QuorateError
+from quorate.core.errors import (
+    InvalidInput,
+    OutcomeUnknown,
+    QuorateError,
+    StoreUnavailable,
+)
+from quorate.core.fence import Fence, current_fence
 from quorate.core.ids import new_task_id
 from quorate.core.lifecycle import Tasks
 from quorate.core.names import check_name
 
+from .context import deadline
 from .envelope import Header, seal
 from .model import QueueConfig, Task, TaskPriority
 from .ports import Broker, Parcel
@@ -46,7 +55,7 @@ class Producer:
         self._config = config
         self._tasks = tasks
         self._clock = clock
-        self._outbox: dict[str, list[Waiter]] = {}
+        self._outbox: dict[tuple[str, Fence | None], list[Waiter]] = {}
         self._good_names: set[tuple[str, str]] = set()
         self.enqueued = 0
 
@@ -57,7 +66,8 @@ class Producer:
         done: asyncio.Future[None] = loop.create_future()
         if not self._outbox:
             loop.call_soon(self._flush)
-        self._outbox.setdefault(task.queue, []).append((parcel, done))
+        under = (task.queue, current_fence())
+        self._outbox.setdefault(under, []).append((parcel, done))
         await done
         return parcel.id
 
@@ -69,11 +79,12 @@ class Producer:
             parcel = self.pack(task)
             by_queue.setdefault(task.queue, []).append(parcel)
             ids.append(parcel.id)
+        fence = current_fence()
         for queue, parcels in by_queue.items():
             broker, calls = self._broker_of(queue), list(in_calls(parcels))
             for start in range(0, len(calls), CALLS_AT_ONCE):
                 group = calls[start : start + CALLS_AT_ONCE]
-                await asyncio.gather(*(broker.enqueue(call) for call in group))
+                await asyncio.gather(*(broker.enqueue(call, fence) for call in group))
         self.enqueued += len(ids)
         return ids
 
@@ -96,7 +107,7 @@ class Producer:
         expires_at = None if task.expires_s is None else now + task.expires_s
         header = Header(
             task.name, task.timeout_s, task.attempts, expires_at, task.keep_result_s,
-            task.is_call, task.service, task.flow,
+            task.is_call, deadline_of(task, now), task.service, task.flow,
         )  # fmt: skip
         envelope = seal(header, task.payload, self._config.payload_max_bytes)
         return Parcel(
@@ -114,30 +125,34 @@ class Producer:
 
     def _flush(self) -> None:
         outbox, self._outbox = self._outbox, {}
-        for queue, waiters in outbox.items():
+        for (queue, fence), waiters in outbox.items():
             for start in range(0, len(waiters), MOST_IN_A_CALL):
                 part = waiters[start : start + MOST_IN_A_CALL]
-                self._tasks.spawn(self._send(queue, part), "enqueue")
+                work = self._send(queue, fence, part)
+                try:
+                    sending = self._tasks.spawn(work, "enqueue")
+                except RuntimeError:
+                    _give_up(part)
+                else:
+                    sending.add_done_callback(functools.partial(_sent, part))
 
-    async def _send(self, queue: str, waiters: list[Waiter]) -> None:
+    async def _send(
+        self, queue: str, fence: Fence | None, waiters: list[Waiter]
+    ) -> None:
         waiting = iter(waiters)
         try:
             broker = self._broker_of(queue)
             for call in in_calls([parcel for parcel, _ in waiters]):
-                await broker.enqueue(call)
+                await broker.enqueue(call, fence)
                 self.enqueued += len(call)
                 for _ in call:
                     _, done = next(waiting)
                     if not done.done():
                         done.set_result(None)
-        except QuorateError as error:
+        except Exception as error:
             for parcel, done in waiting:
                 if not done.done():
                     done.set_exception(_named(error, parcel.id))
-        except asyncio.CancelledError:
-            for _, done in waiting:
-                done.cancel()
-            raise
 
 
 def in_calls(parcels: list[Parcel]) -> Iterator[list[Parcel]]:
@@ -154,6 +169,14 @@ def in_calls(parcels: list[Parcel]) -> Iterator[list[Parcel]]:
         yield call
 
 
+def deadline_of(task: Task, now: float) -> float | None:
+    """Until when it must be done (wall time): its own word, or its parent's if less."""
+    inherited = deadline.get()
+    if task.deadline_s is None:
+        return inherited
+    return min(now + task.deadline_s, math.inf if inherited is None else inherited)
+
+
 def check_times(task: Task) -> None:
     """Refuse times that make no sense."""
     faults = []
@@ -161,7 +184,7 @@ def check_times(task: Task) -> None:
         faults.append(f"delay_s = {task.delay_s}")
     if task.at is not None and not (task.delay_s == 0 and 0 <= task.at < LATEST_S):
         faults.append(f"at = {task.at} and delay_s = {task.delay_s}")
-    for name in ("timeout_s", "expires_s"):
+    for name in ("timeout_s", "expires_s", "deadline_s"):
         value = getattr(task, name)
         if value is not None and not 0 < value < math.inf:
             faults.append(f"{name} = {value}")
@@ -179,12 +202,33 @@ def check_times(task: Task) -> None:
         )
 
 
-def _named(error: QuorateError, task_id: str) -> QuorateError:
+def _sent(waiters: list[Waiter], sending: asyncio.Task[None]) -> None:
+    """Nobody waits for ever, however the call ended, even before it began."""
+    if sending.cancelled():
+        for _, done in waiters:
+            done.cancel()
+
+
+def _give_up(waiters: list[Waiter]) -> None:
+    for _, done in waiters:
+        if not done.done():
+            done.set_exception(
+                StoreUnavailable(
+                    "The task was not enqueued.",
+                    "Its queue manager has been stopped.",
+                    "Enqueue before stop(), or open another manager.",
+                )
+            )
+
+
+def _named(error: Exception, task_id: str) -> QuorateError:
     """The error for one of several callers, with the id that makes it repeatable."""
-    if not isinstance(error, OutcomeUnknown):
+    if isinstance(error, QuorateError) and not isinstance(error, OutcomeUnknown):
         return type(error)(error.what, error.why, error.fix)
-    return OutcomeUnknown(
+    told = OutcomeUnknown(
         f"The task {task_id} may or may not have been enqueued.",
-        error.what,
+        str(error) if isinstance(error, QuorateError) else repr(error),
         f"Enqueue it again with task_id={task_id!r}: it will not run twice for that.",
     )
+    told.__cause__ = error
+    return told

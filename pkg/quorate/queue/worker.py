@@ -21,7 +21,7 @@ from .desk import Desk
 from .handlers import Handlers
 from .redis.mailbox import Mailbox
 from .roll_caller import RollCaller
-from .running import Stop
+from .run import Stop
 from .tally import Tally
 
 BEAT_S = 0.02

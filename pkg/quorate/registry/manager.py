@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from quorate.backend import Backend
 from quorate.core.errors import InvalidSettings, MissingCapability, StoreError
 from quorate.core.events import Emit, silent
+from quorate.core.fence import current_fence
 from quorate.verdict.model import HealthState, HealthStatus
 
 from .balancer import LoadBalancer
@@ -179,9 +180,10 @@ class ServiceRegistry:
         """Put any instance in or out of service.
 
         `service` must be named for an instance of another process. Raises if the state
-        was not changed; a receipt with `Word.ABSENT` means that there is none.
+        was not changed; a receipt with `Word.ABSENT` means that there is none. Inside a
+        lock it carries its token: `StaleTokenError` once a later holder has decided.
         """
-        change = AdminChange(state, reason)
+        change = AdminChange(state, reason, fence=current_fence())
         own = {info.id for info in self.registrar.instances()}
         if service is None or instance in own:
             return await self.registrar.set_admin(instance, change, service)

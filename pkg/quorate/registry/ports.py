@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from quorate.core.fence import Fence
 from quorate.verdict.model import HealthStatus
 
 from .model import AdminState, ServiceInfo, Snapshot
@@ -47,11 +48,15 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class AdminChange:
-    """What somebody decided about an instance; `incarnation` 0 means any life of it."""
+    """What somebody decided about an instance; `incarnation` 0 means any life of it.
+
+    Under a `fence` it is refused once a later grant of that name has decided something.
+    """
 
     state: AdminState
     reason: str = ""
     incarnation: int = 0
+    fence: Fence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,10 @@ class RegistryWriter(Protocol):
     async def set_admin(
         self, session: str, service: str, instance: str, change: AdminChange
     ) -> Receipt:
-        """Put it in or out of service; not only its owner may."""
+        """Put it in or out of service; not only its owner may.
+
+        Raises `StaleTokenError` under a fence that was overtaken.
+        """
         ...
 
     async def held(self, session: str) -> Sequence[Held]:

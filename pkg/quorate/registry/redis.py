@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from quorate.core.errors import InvalidInput, StoreUnavailable
+from quorate.core.errors import InvalidInput, StaleTokenError, StoreUnavailable
 from quorate.core.events import Emit
 from quorate.core.ids import short
 from quorate.verdict.model import HealthStatus
@@ -105,11 +105,20 @@ class RedisRegistry:
     async def set_admin(
         self, session: str, service: str, instance: str, change: AdminChange
     ) -> Receipt:
-        why = change.reason[:MAX_REASON_CHARS]
-        return await self._write(
+        why, fence = change.reason[:MAX_REASON_CHARS], change.fence
+        proof = (fence.name, fence.token) if fence else ("", 0)
+        reply = await self._ask(
             _ADMIN, session, plain(service), instance, change.state.value, why,
-            change.incarnation,
+            change.incarnation, *proof,
         )  # fmt: skip
+        if fence and reply[0] == b"stale":
+            raise StaleTokenError(
+                f"{instance!r} was not put in {change.state.value}.",
+                f"Of {fence.name!r} the token {reply[1].decode()} has decided already; "
+                f"this one is {fence.token}.",
+                "Stop: this process, or this task of it, no longer holds it.",
+            )
+        return _receipt(reply)
 
     async def held(self, session: str) -> Sequence[Held]:
         return [
@@ -197,8 +206,7 @@ class RedisRegistry:
         return await self._wire.calls.call(script, self._keys, args)
 
     async def _write(self, script: Script, *args: str | bytes | int) -> Receipt:
-        word, epoch, revision, incarnation = await self._ask(script, *args)
-        return Receipt(Word(word.decode()), epoch.decode(), revision, incarnation)
+        return _receipt(await self._ask(script, *args))
 
     def _change(self, service: str, entry: bytes, fields: list[bytes]) -> Change:
         found = dict(zip(fields[::2], fields[1::2], strict=True))
@@ -231,6 +239,11 @@ class RedisRegistry:
                 InstanceUnreadable(service=service, instance=shown, why=error.why)
             )
             return None
+
+
+def _receipt(reply: Reply) -> Receipt:
+    word, epoch, revision, incarnation = reply
+    return Receipt(Word(word.decode()), epoch.decode(), revision, incarnation)
 
 
 def _ms(seconds: float) -> int:

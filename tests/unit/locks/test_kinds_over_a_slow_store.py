@@ -19,6 +19,7 @@ from quorate.core.errors import (
 from quorate.locks.answers import Granted, GrantNotice, Queued, ResyncNotice, Sighting
 from quorate.locks.manager import LockManager
 from quorate.locks.model import LockType
+from quorate.locks.store import Beside
 
 SHARED = LockType.SHARED
 
@@ -101,7 +102,11 @@ def square() -> Square:
 @pytest.fixture
 async def manager(line, square, heard) -> AsyncIterator[LockManager]:
     manager = LockManager(
-        line, line.session, emit=heard.emit, chance=Chance(1), meetings=square
+        line,
+        line.session,
+        emit=heard.emit,
+        chance=Chance(1),
+        beside=Beside(meetings=square),
     )
     async with manager:
         yield manager

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from quorate.core.clock import Chance, Clock
 from quorate.core.errors import StoreUnavailable
 from quorate.core.events import Event
+from quorate.core.fence import Fence
 from quorate.lease.lease import LeaseTerms
 from quorate.queue.desk import Desk
 from quorate.queue.envelope import Header, seal
-from quorate.queue.model import Lease, MoveKind, QueueConfig, QueueStats, TaskState
+from quorate.queue.model import Lease, MoveKind, QueueConfig, TaskState
 from quorate.queue.ports import (
     Answer,
     Finished,
@@ -23,6 +24,7 @@ from quorate.queue.ports import (
     RollCall,
     TakenBack,
 )
+from quorate.queue.views import QueueStats
 
 
 class FakeSession:
@@ -79,6 +81,7 @@ class FakeBroker:
     left: list[str] = field(default_factory=list)
     found: dict[str, Found] = field(default_factory=dict)
     calls: list[list[str]] = field(default_factory=list)
+    fences: list[Fence | None] = field(default_factory=list)
     dead_sessions: set[str] = field(default_factory=set)
     away: bool = False
     ours: bool = True
@@ -92,8 +95,11 @@ class FakeBroker:
         self.lanes[lane].append(task_id)
         return task_id
 
-    async def enqueue(self, parcels: Sequence[Parcel]) -> list[bool]:
+    async def enqueue(
+        self, parcels: Sequence[Parcel], fence: Fence | None = None
+    ) -> list[bool]:
         self._check()
+        self.fences.append(fence)
         self.calls.append([parcel.id for parcel in parcels])
         for parcel in parcels:
             self.envelopes[parcel.id] = parcel.envelope

@@ -24,5 +24,6 @@ end
 local left = redis.call('SCARD', claims(session))
 if left == 0 then
   redis.call('SREM', index, session)
+  redis.call('HDEL', base .. 'n', session)
 end
 return left

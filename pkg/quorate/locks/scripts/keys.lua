@@ -11,6 +11,7 @@
 --   T:l:i:<session>  SET   the claims of a session, held or awaited: "<id>\n<name>"
 --   T:l:s            SET   sessions that may have claims
 --   T:l:g            ZSET  ids that were given up before they arrived → when
+--   T:l:n            HASH  <session> → its notes of who waits and holds (see notes.py)
 --   T:l:to:<session>       the channel of a session
 --   T:l:on:<name>          the channel of an election, a latch or a barrier
 --   T:l:d:<name>     SET   whom a latch has counted       T:l:b:<name>  see barrier

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+from quorate.core.fence import Fence
 from quorate.queue.ages import age_of, seen
 from quorate.queue.decide import death_note
 from quorate.queue.lanes import Sight
@@ -18,7 +19,6 @@ from quorate.queue.model import (
     Lease,
     MoveKind,
     QueueConfig,
-    QueueStats,
     TaskState,
 )
 from quorate.queue.ports import (
@@ -30,13 +30,16 @@ from quorate.queue.ports import (
     RollCall,
     TakenBack,
 )
+from quorate.queue.views import QueueStats
 from quorate.wire.ports import Caller
 from quorate.wire.scripts import load
 
+from .fenced import check_fenced, proof
 from .keys import QueueKeys
 
 _PACKAGE = "quorate.queue.redis"
 _ENQUEUE = load(_PACKAGE, "enqueue")
+_ENQUEUE_FENCED = load(_PACKAGE, "enqueue_fenced")
 _EXCHANGE = load(_PACKAGE, "exchange")
 _CANCEL = load(_PACKAGE, "cancel")
 _STATS = load(_PACKAGE, "stats")
@@ -66,7 +69,10 @@ LETTERS = {
 class RedisBroker:
     """One queue on one server."""
 
-    def __init__(self, calls: Caller, keys: QueueKeys, config: QueueConfig) -> None:
+    def __init__(
+        self, calls: Caller, keys: QueueKeys, config: QueueConfig, home: str = ""
+    ) -> None:
+        self._home = home
         self._calls = calls
         self._keys = keys
         self._config = config
@@ -77,9 +83,18 @@ class RedisBroker:
             .replace('"lane":0', '"lane":%d')
         )
 
-    async def enqueue(self, parcels: Sequence[Parcel]) -> list[bool]:
-        args = put_in_words(self._keys.queue, parcels)
-        reply = await self._calls.call(_ENQUEUE, [self._keys.prefix], args)
+    async def enqueue(
+        self, parcels: Sequence[Parcel], fence: Fence | None = None
+    ) -> list[bool]:
+        keys = self._keys
+        queue, *args = put_in_words(keys.queue, parcels)
+        if fence is None:
+            reply = await self._calls.call(_ENQUEUE, [keys.prefix], [queue, *args])
+        else:
+            args = [queue, *proof(fence, keys.tag, self._home), *args]
+            places = [keys.prefix, keys.sessions]
+            reply = await self._calls.call(_ENQUEUE_FENCED, places, args)
+            check_fenced(fence, reply)
         return [bool(put_in) for put_in in reply]
 
     async def exchange(self, request: Request) -> Answer:

@@ -45,9 +45,15 @@ class Place:
 
 
 class RedisQueues:
-    """The queues of one server, opened when first needed."""
+    """The queues of one server, opened when first needed.
 
-    def __init__(self, wire: Wire, config: QueueConfig, emit: Emit) -> None:
+    `home` is the id of this process's session there.
+    """
+
+    def __init__(
+        self, wire: Wire, config: QueueConfig, emit: Emit, home: str = ""
+    ) -> None:
+        self._home = home
         self._wire = wire
         self._config = config
         self._emit = emit
@@ -58,7 +64,7 @@ class RedisQueues:
         found = self._places.get(queue)
         if found is None:
             calls, keys = self._wire.calls, QueueKeys(self._wire.keys, queue)
-            broker = RedisBroker(calls, keys, self._config)
+            broker = RedisBroker(calls, keys, self._config, self._home)
             found = self._places[queue] = Place(
                 queue=queue,
                 tag=keys.tag,
