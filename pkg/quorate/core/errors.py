@@ -12,7 +12,8 @@ Each says what happened, why, and what to do, and carries the three as fields.
     ├── StoreError                     something about the server behind a backend
     │   ├── StoreUnavailable           it cannot be reached; nothing was sent
     │   ├── OutcomeUnknown             sent, but no answer came: it may have happened
-    │   └── StoreRefused               it answered with an error (memory, rights, …)
+    │   ├── StoreRefused               it answered with an error (memory, rights, …)
+    │   └── NotReplicated              too few replicas had a grant: nothing is held
     ├── OwnershipError                 you are not, or no longer, the owner
     │   ├── SessionLostError           the process's session ended on the server
     │   ├── LockLostError              the lock ended while its block was running
@@ -121,6 +122,12 @@ class StoreRefused(StoreError):
     @property
     def code(self) -> str:
         return self.why.split(" ", 1)[0] if self.why else ""
+
+
+class NotReplicated(StoreError):
+    """Too few replicas had a grant in time; it was given back, and nothing is held."""
+
+    reason = "not_replicated"
 
 
 class OwnershipError(QuorateError):

@@ -11,6 +11,14 @@ from .model import HolderFacts
 
 
 @dataclass(frozen=True, slots=True)
+class Confirm:
+    """A grant counts only when so many replicas have it, within so many seconds."""
+
+    replicas: int
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """A wish for a lock, as a store gets it. Its `id` is chosen before it is sent.
 
@@ -18,6 +26,7 @@ class Ask:
     in line if it is taken. `under`: the session under which it was asked before; asking
     again under another one is refused. `ahead_s`: it passes those in line who came less
     than so many seconds before it. A semaphore is asked for `weight` of its `permits`.
+    A grant counts only as `confirm` says.
     """
 
     name: str
@@ -31,6 +40,7 @@ class Ask:
     ahead_s: float = 0.0
     weight: int = 0
     permits: int = 0
+    confirm: Confirm | None = None
 
 
 @dataclass(frozen=True, slots=True)

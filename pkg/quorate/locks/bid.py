@@ -10,12 +10,12 @@ import asyncio
 from dataclasses import dataclass
 
 from quorate.core.clock import Chance
-from quorate.core.errors import DeadlockError
+from quorate.core.errors import DeadlockError, NotReplicated
 from quorate.core.events import Emit
 from quorate.core.lifecycle import Tasks
 from quorate.lease.session import Session
 
-from .answers import Ask, Granted, GrantNotice, Queued
+from .answers import Ask, Confirm, Granted, GrantNotice, Queued
 from .model import HolderFacts, LockConfig
 from .returning import Claim
 from .store import LockStore, WaitStore
@@ -36,6 +36,12 @@ class Parts:
 
     def now(self) -> float:
         return self.session.clock.monotonic()
+
+    def confirm(self, wish: Wish) -> Confirm | None:
+        """How a grant of this wish has to be confirmed."""
+        if not wish.replicas:
+            return None
+        return Confirm(wish.replicas, self.config.replicas_within_s)
 
 
 PATIENT_S = 3600.0
@@ -71,8 +77,8 @@ class Bid:
     """A place in the server's line, or already the lock."""
 
     __slots__ = (
-        "ask", "bell", "echo", "granted", "in_flight", "is_told_of", "is_void",
-        "look_at", "notice", "queued", "since", "wish",
+        "ask", "bell", "echo", "failure", "granted", "in_flight", "is_told_of",
+        "is_void", "look_at", "notice", "queued", "since", "wish",
     )  # fmt: skip
 
     def __init__(self, ask: Ask, wish: Wish, now: float) -> None:
@@ -83,6 +89,7 @@ class Bid:
         self.queued: Queued | None = None
         self.notice: GrantNotice | None = None
         self.bell: asyncio.Future[None] | None = None
+        self.failure: NotReplicated | None = None
         self.look_at = float("inf")
         self.in_flight = 0
         self.echo = False

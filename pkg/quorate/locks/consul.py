@@ -97,6 +97,12 @@ class ConsulLocks:
                 "On Consul everybody is served in the order of arrival.",
                 "Leave priority= out, or keep the locks on Redis.",
             )
+        if ask.confirm is not None:
+            raise MissingCapability(
+                f"{ask.name!r} cannot be confirmed by replicas.",
+                "On Consul a majority of its servers has every grant already.",
+                "Leave replicas= out.",
+            )
         for _ in range(TRIES):
             me = await self._session.join(self._wire.root)
             if ask.under and ask.under != me:

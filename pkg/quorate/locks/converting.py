@@ -110,7 +110,8 @@ class Conversions:
     async def _wait(
         self, store: LockConversions, hold: Hold, waiting: _Waiting, *, only_try: bool
     ) -> tuple[int, int]:
-        answer = await store.upgrade(hold.wish.name, hold.id)
+        confirm = self._parts.confirm(hold.wish)
+        answer = await store.upgrade(hold.wish.name, hold.id, confirm)
         while not isinstance(answer, Granted):
             if only_try:
                 raise TimeoutError
@@ -120,9 +121,9 @@ class Conversions:
             waiting.bell.clear()
             if hold.lost:
                 raise lost_error(hold.wish.name, hold.lost)
-            if waiting.notice is not None:
+            if waiting.notice is not None and confirm is None:
                 return waiting.notice.token, waiting.notice.last_token
-            answer = await store.upgrade(hold.wish.name, hold.id)
+            answer = await store.upgrade(hold.wish.name, hold.id, confirm)
         return answer.token, answer.last_token
 
     def _look_s(self, answer: Queued) -> float:

@@ -60,4 +60,6 @@ def config_of(settings: Settings) -> LockConfig:
         default_timeout=owner.default_timeout,
         auto_extend=owner.auto_extend,
         wait_s=settings.locks.wait_s,
+        max_hold_s=settings.locks.max_hold_s or None,
+        replicas=settings.locks.replicas,
     )

@@ -97,6 +97,7 @@ class Lines:
             place is None
             or place.attempt.wish.timeout_s is not None
             or hold.left_s(now) <= 0.0
+            or place.attempt.wish.replicas > hold.wish.replicas
             or not self._passing.is_allowed(
                 hold.token, hold.last_token, hold.began_at, now
             )
@@ -211,7 +212,7 @@ class Lines:
         """`bid` if this attempt can go on with it; otherwise it is abandoned."""
         if bid is None:
             return None
-        if attempt and not bid.is_void and bid.wish.timeout_s == attempt.wish.timeout_s:
+        if attempt and not bid.is_void and bid.wish.suits(attempt.wish):
             return bid
         self._bids.abandon(bid)
         return None

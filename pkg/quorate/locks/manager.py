@@ -157,6 +157,7 @@ class LockManager(Kinds, Looking):
         owner: str = "",
         at_least_for_s: float = 0.0,
         priority: int = 0,
+        replicas: int | None = None,
     ) -> LockBlock:
         """The lock `name` for the length of an `async with` block.
 
@@ -168,16 +169,18 @@ class LockManager(Kinds, Looking):
         function, which is called with the reason. The owner is the running task, unless
         `owner` names somebody that several tasks act for. After a shorter block the
         lock stays taken until `at_least_for_s` are over, while this manager is open.
-        Each step of `priority` passes who has waited up to a second longer.
+        Each step of `priority` passes who has waited up to a second longer. The grant
+        counts only when `replicas` have it (None: as configured).
 
         Raises `InvalidName` and `InvalidInput` at once; when entered also
         `DeadlockError` (the owner holds it already, or waits in a circle and was
-        chosen to give way), `StoreUnavailable`.
+        chosen to give way), `StoreUnavailable`, and `NotReplicated`: too few replicas
+        had it in time, and it is not held.
         """
         wish = checked_wish(
             self.config, name, lock_type, wait_s=wait_s, timeout_s=timeout_s,
             label=label, on_loss=on_loss, owner=owner, at_least_for_s=at_least_for_s,
-            priority=priority,
+            priority=priority, replicas=replicas,
         )  # fmt: skip
         return LockBlock(self._open_desk(), wish)
 

@@ -61,6 +61,8 @@ class LockConfig:
     `long_wait_s`: a wait longer than this is told as an event.
     `passing_s`: tasks of this process may hand a lock to each other for so long before
     it is offered to other processes again.
+    `replicas`: a grant counts only when so many replicas of the server have it, within
+    `replicas_within_s`; a call may ask for another number.
     `deadlock_timeout_s`: an owner that holds something and waits for so long looks
     whether it waits in a circle. `warn_of_order`: tell of the first time that two locks
     are taken in either order; costs a little at each nested acquisition.
@@ -72,6 +74,8 @@ class LockConfig:
     wait_s: float | None = None
     long_wait_s: float = 5.0
     passing_s: float = 0.05
+    replicas: int = 0
+    replicas_within_s: float = 1.0
     deadlock_timeout_s: float = 1.0
     warn_of_order: bool = False
 
@@ -80,8 +84,14 @@ class LockConfig:
         if self.max_hold_s is not None:
             check_timeout(self.max_hold_s, "max_hold_s")
         check_wait(self.wait_s)
-        for name in ("long_wait_s", "passing_s", "deadlock_timeout_s"):
+        for name in (
+            "long_wait_s",
+            "passing_s",
+            "deadlock_timeout_s",
+            "replicas_within_s",
+        ):
             check_seconds(getattr(self, name), name)
+        check_replicas(self.replicas)
 
     def timeout_of(self, asked: float | None) -> float | None:
         """After how many seconds a hold ends by force; None is never."""
@@ -120,6 +130,15 @@ def check_priority(value: object) -> None:
             f"priority = {value!r} cannot be used.",
             f"It is a whole number from 0 (as all others) to {HIGHEST_PRIORITY}; each "
             "step counts like one second of waiting.",
+        )
+
+
+def check_replicas(value: object) -> None:
+    """Raises `InvalidInput` for what is no number of replicas."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InvalidInput(
+            f"replicas = {value!r} cannot be used.",
+            fix="Give the number of replicas that must have each grant; 0 for none.",
         )
 
 

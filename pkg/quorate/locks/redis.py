@@ -27,12 +27,12 @@ from .answers import (
     Ask,
     Busy,
     Granted,
-    Queued,
     ResyncNotice,
     Was,
 )
-from .faults import lost_error, upgrade_conflict
+from .confirming import call_confirmed
 from .model import SEMAPHORE, Explanation, LockLine, shown
+from .redis_conversions import RedisConversions
 from .redis_replies import (
     key_name,
     pairs,
@@ -53,9 +53,6 @@ _EXPLAIN = load("quorate.locks", "explain")
 _SURVEY = load("quorate.locks", "survey")
 _TAKE_PERMITS = load("quorate.locks", "take_permits")
 _RETURN_PERMITS = load("quorate.locks", "return_permits")
-_SET_PERMITS = load("quorate.locks", "set_permits")
-_UPGRADE = load("quorate.locks", "upgrade")
-_DOWNGRADE = load("quorate.locks", "downgrade")
 
 REJOINS = 3
 _CLAIMED = (b"granted", b"queued")
@@ -68,7 +65,7 @@ _WAS: dict[bytes, Was] = {
 }
 
 
-class RedisLocks:
+class RedisLocks(RedisConversions):
     """The locks of one namespace on one server, over the process's wire."""
 
     def __init__(self, wire: Wire, session: Session) -> None:
@@ -142,42 +139,6 @@ class RedisLocks:
         script = _RETURN_PERMITS if name.startswith(SEMAPHORE) else _LEAVE
         return _WAS[await self._wire.calls.call(script, [sessions_key(tag)], args)]
 
-    async def set_permits(self, name: str, permits: int) -> int:
-        """One request."""
-        tag = self._wire.keys.lock_tag(name)
-        args = (key_name(name), permits)
-        in_use: int = await self._wire.calls.call(
-            _SET_PERMITS, [sessions_key(tag)], args
-        )
-        return in_use
-
-    async def upgrade(self, name: str, ident: str) -> Granted | Queued:
-        """One request."""
-        tag = self._wire.keys.lock_tag(name)
-        me = self._session.name_in(tag) or ""
-        asked_at = self._clock.monotonic()
-        reply = await self._wire.calls.call(
-            _UPGRADE, [sessions_key(tag)], (key_name(name), ident)
-        )
-        if reply[0] == b"deadlock":
-            other = read_holder(name, reply[3], reply[1], None, b"s")
-            raise upgrade_conflict(name, other)
-        if reply[0] == b"unknown":
-            raise lost_error(name, "the server had ended it")
-        if reply[0] == b"granted":
-            return Granted(reply[2], reply[3], tag, me, asked_at)
-        return read_queued(reply, name, (tag, me), asked_at, echo=False)
-
-    async def downgrade(self, name: str, ident: str) -> int:
-        """One request."""
-        tag = self._wire.keys.lock_tag(name)
-        token: int = await self._wire.calls.call(
-            _DOWNGRADE, [sessions_key(tag)], (key_name(name), ident)
-        )
-        if not token:
-            raise lost_error(name, "the server had ended it")
-        return token
-
     async def clean(self, tag: str, session: str) -> None:
         """End all claims of a dead session, some at a time."""
         left = CLEANED_AT_ONCE
@@ -228,6 +189,9 @@ class RedisLocks:
         if ask.weight:
             script, args[3] = _TAKE_PERMITS, ask.weight
             args.append(ask.permits)
+        if ask.confirm:
+            confirm = ask.confirm
+            return await call_confirmed(self._wire, script, keys, args, confirm), False
         try:
             return await self._wire.calls.call(script, keys, args), False
         except OutcomeUnknown:

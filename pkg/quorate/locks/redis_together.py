@@ -11,6 +11,7 @@ from quorate.wire.redis import Wire
 from quorate.wire.scripts import load
 
 from .answers import Ask, Granted
+from .confirming import call_confirmed
 from .redis_replies import key_name, read_granted
 
 _TAKE_ALL = load("quorate.locks", "take_all")
@@ -27,7 +28,12 @@ async def take_all(
     ]
     for ask in asks:
         args += (key_name(ask.name), ask.id)
-    reply, echo = await _send(wire, [sessions_key(tag)], args)
+    keys = [sessions_key(tag)]
+    if one.confirm:
+        reply = await call_confirmed(wire, _TAKE_ALL, keys, args, one.confirm)
+        echo = False
+    else:
+        reply, echo = await _send(wire, keys, args)
     if reply[0] == b"dead":
         return None
     if reply[0] != b"granted":

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from quorate.core.errors import QuorateError
 from quorate.core.events import Emit
-from quorate.core.lifecycle import Tasks
+from quorate.core.lifecycle import Tasks, to_the_end
 
 from .events import LockReturnDelayed
 from .model import shown
@@ -57,6 +57,11 @@ class Returns:
             return
         self._open[claim.id] = claim
         self._tasks.spawn(self._try(claim), "give back a lock")
+
+    async def now(self, claim: Claim) -> None:
+        """End `claim` before anything else happens, if that can be done."""
+        self._open[claim.id] = claim
+        await to_the_end(self._try(claim), "give back a lock")
 
     def later(self, claim: Claim, why: str) -> None:
         """It could not be ended just now: try again until it is."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from .answers import Answer, Ask, Granted, Notice, Queued, Was
+from .answers import Answer, Ask, Confirm, Granted, Notice, Queued, Was
 from .deadlock import Note, Picture
 from .model import Explanation, LockLine
 
@@ -34,7 +34,8 @@ class LockStore(Protocol):
 
         An ask whose answer is lost is sent once more by the store itself. Raises
         `StoreUnavailable` (nothing was sent), `OutcomeUnknown` (sent, unanswered:
-        `leave` with `echo`), `SessionLostError` (that session of the ask is over).
+        `leave` with `echo`), `SessionLostError` (that session of the ask is over),
+        `NotReplicated` (granted, but not as its `confirm` says: `leave` it).
         """
         ...
 
@@ -62,7 +63,9 @@ class LockStore(Protocol):
 class LockConversions(Protocol):
     """What a store may offer besides: a hold that changes its kind."""
 
-    async def upgrade(self, name: str, ident: str) -> Granted | Queued:
+    async def upgrade(
+        self, name: str, ident: str, confirm: Confirm | None = None
+    ) -> Granted | Queued:
         """Make a reader the writer, or let it wait until it is the only reader.
 
         When it is granted later a `GrantNotice` for the same id tells. Asking again is

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from quorate.core.errors import (
     LockNotGranted,
+    NotReplicated,
     OutcomeUnknown,
     QuorateError,
     SessionLostError,
@@ -66,7 +67,9 @@ class Bids:
             await self._send(bid, attempt)
         except BaseException as error:
             self._bids.pop(bid.ask.id, None)
-            if isinstance(error, (asyncio.CancelledError, OutcomeUnknown)):
+            if isinstance(error, NotReplicated):
+                await self._returns.now(bid.claim())
+            elif isinstance(error, (asyncio.CancelledError, OutcomeUnknown)):
                 bid.echo = True
                 self._returns.soon(bid.claim())
             raise
@@ -82,6 +85,10 @@ class Bids:
         except (asyncio.CancelledError, OutcomeUnknown):
             for ask in asks:
                 self._returns.soon(Claim(ask.name, ask.id, "", echo=True))
+            raise
+        except NotReplicated:
+            for ask in asks:
+                await self._returns.now(Claim(ask.name, ask.id, "", echo=False))
             raise
         holds = []
         for ask, answer, attempt in zip(asks, answers, attempts, strict=False):
@@ -103,6 +110,8 @@ class Bids:
             bid.bell = asyncio.get_running_loop().create_future()
             await bid.bell
         self._bids.pop(bid.ask.id, None)
+        if bid.failure is not None:
+            raise bid.failure
         if bid.granted is None:
             return None
         hold = Hold(bid.ask.id, wish, bid.granted, self._parts.session)
@@ -205,6 +214,7 @@ class Bids:
             ahead_s=wish.priority * PRIORITY_S,
             weight=wish.weight,
             permits=wish.permits,
+            confirm=self._parts.confirm(wish),
         )
 
     async def _send(self, bid: Bid, attempt: Attempt | None = None) -> None:
@@ -245,11 +255,20 @@ class Bids:
             # The answer that gave it this place came after everybody had been told.
             bid.is_void = True
             bid.ring()
+        except NotReplicated as error:
+            await self._returns.now(bid.claim())
+            bid.failure, bid.is_void = error, True
+            bid.ring()
         except QuorateError:
             self._look_by(bid, self._parts.now() + AGAIN_S)
 
     def _read_notice(self, bid: Bid) -> None:
         if bid.notice is None or bid.queued is None or not bid.is_open:
+            return
+        if bid.ask.confirm is not None:
+            # The news are not enough: asked again, replicas have to know it.
+            bid.notice = None
+            self._look_by(bid, self._parts.now())
             return
         bid.granted = Granted(
             token=bid.notice.token,

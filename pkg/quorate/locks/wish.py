@@ -14,6 +14,7 @@ from .model import (
     LockType,
     OnLoss,
     check_priority,
+    check_replicas,
     check_seconds,
     check_timeout,
     check_wait,
@@ -28,6 +29,7 @@ class Wish:
 
     `at_least_for_s`: the lock stays taken so long even if the block is over before.
     `weight` of `permits`: what is wanted of a semaphore, whose `lock_type` is SHARED.
+    `replicas`: so many must have the grant.
     """
 
     name: str
@@ -41,11 +43,16 @@ class Wish:
     priority: int = 0
     weight: int = 0
     permits: int = 0
+    replicas: int = 0
 
     @property
     def shared(self) -> bool:
         """Others may hold it too."""
         return self.lock_type is LockType.SHARED
+
+    def suits(self, other: Wish) -> bool:
+        """A place in line that was taken for this wish will do for `other`."""
+        return self.timeout_s == other.timeout_s and self.replicas >= other.replicas
 
     @property
     def asks_itself(self) -> bool:
@@ -70,6 +77,7 @@ def checked_wish(
     owner: str = "",
     at_least_for_s: float = 0.0,
     priority: int = 0,
+    replicas: int | None = None,
 ) -> Wish:
     """A wish that can be fulfilled, what is left open filled in from `config`.
 
@@ -90,6 +98,8 @@ def checked_wish(
     check_seconds(at_least_for_s, "at_least_for_s")
     if timeout_s is not None:
         check_timeout(timeout_s)
+    if replicas is not None:
+        check_replicas(replicas)
     return Wish(
         name=check_name(name, "lock"),
         lock_type=lock_type,
@@ -100,4 +110,5 @@ def checked_wish(
         owner=check_name(owner, "owner") if owner else "",
         at_least_for_s=at_least_for_s,
         priority=priority,
+        replicas=config.replicas if replicas is None else replicas,
     )

@@ -75,6 +75,12 @@ class LockSettings:
         unit=SECONDS,
         at_least=0,
     )
+    replicas: int = setting(
+        0,
+        "A grant counts only when so many replicas of the server have it.",
+        unit="replicas",
+        at_least=0,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,6 +57,7 @@ class Wire:
         self._last: Address | None = None
         self._calls: Caller | None = None
         self._inbox: Listener | None = None
+        self._barrier: Barrier | None = None
         self.facts: ServerFacts | None = None
 
     @property
@@ -84,6 +85,13 @@ class Wire:
             raise MissingCapability("The wire is not open.", fix="Call start() first.")
         return self._inbox
 
+    @property
+    def barrier(self) -> Barrier:
+        """Scripts whose effect is waited for on replicas, over further connections."""
+        if self._barrier is None:
+            self._barrier = self.new_barrier()
+        return self._barrier
+
     async def start(self) -> None:
         """Open the server if it is ours, connect, and check that it is fit for use."""
         self._site = site = await self._open_site()
@@ -106,6 +114,9 @@ class Wire:
 
     async def stop(self) -> None:
         """Close every connection, and the server if it was started for us."""
+        barrier, self._barrier = self._barrier, None
+        if barrier is not None:
+            await barrier.close()
         if self._inbox is not None:
             await self._inbox.stop()
         if self._calls is not None:

@@ -16,7 +16,14 @@ from quorate.core.errors import (
     LockNotGranted,
     StoreUnavailable,
 )
-from quorate.locks.answers import Granted, GrantNotice, Queued, ResyncNotice, Sighting
+from quorate.locks.answers import (
+    Confirm,
+    Granted,
+    GrantNotice,
+    Queued,
+    ResyncNotice,
+    Sighting,
+)
 from quorate.locks.manager import LockManager
 from quorate.locks.model import LockType
 from quorate.locks.store import Beside
@@ -31,7 +38,9 @@ class Turning(Line):
     upgrades = 0
     failing: Exception | None = None
 
-    async def upgrade(self, name: str, ident: str) -> Granted | Queued:
+    async def upgrade(
+        self, name: str, ident: str, confirm: Confirm | None = None
+    ) -> Granted | Queued:
         self.upgrades += 1
         await asyncio.sleep(0)
         if self.failing is not None:

@@ -191,7 +191,7 @@ async def test_a_task_inherits_the_deadline_of_the_one_that_enqueues_it(
 
 
 async def test_an_error_that_nobody_expected_reaches_every_caller(producer, broker):
-    async def broken(parcels):
+    async def broken(parcels, fence):
         raise ZeroDivisionError("no")
 
     broker.enqueue = broken
@@ -210,7 +210,7 @@ async def test_an_error_that_nobody_expected_reaches_every_caller(producer, brok
 async def test_nobody_waits_for_a_call_that_never_began(broker, clock, turns):
     """Stopped before the turn's call was made, before it began, or while it was out."""
 
-    async def silent(parcels):
+    async def silent(parcels, fence):
         await asyncio.Event().wait()
 
     broker.enqueue = silent
