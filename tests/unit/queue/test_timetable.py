@@ -21,7 +21,7 @@ def at(*when: int, zone: ZoneInfo = BERLIN) -> float:
 
 
 def fired(expression: str, *day: int) -> list[str]:
-    """What fires in Berlin between midnight and noon of a day, as the clock shows it."""
+    """What fires in Berlin from midnight to noon of a day, as its clocks show it."""
     since = at(*day)
     return [
         datetime.fromtimestamp(moment, BERLIN).strftime("%H:%M%z")
@@ -50,7 +50,7 @@ GAP, FOLD = (2026, 3, 29), (2026, 10, 25)
         ("0 30 2 * * *", FOLD, ["02:30+0200"]),
         # What goes by the time that passes neither rests nor hurries.
         ("0 */3 * * *", GAP, ["00:00+0100", "03:00+0200", "06:00+0200", "09:00+0200"]),
-        ("30 * * * *", GAP[:2] + (28,), [f"{h:02}:30+0100" for h in range(12)]),
+        ("30 * * * *", (*GAP[:2], 28), [f"{h:02}:30+0100" for h in range(12)]),
         (
             "30 * * * *",
             GAP,

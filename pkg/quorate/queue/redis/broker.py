@@ -36,6 +36,7 @@ from quorate.wire.scripts import load
 
 from .fenced import check_fenced, proof
 from .keys import QueueKeys
+from .words import milliseconds, put_in_words
 
 _PACKAGE = "quorate.queue.redis"
 _ENQUEUE = load(_PACKAGE, "enqueue")
@@ -136,11 +137,11 @@ class RedisBroker:
         )
 
     async def cancel(self, task_id: str) -> TaskState | None:
-        remembered_ms = _ms(max(FORGOTTEN_AFTER_S, self._config.result_ttl_s))
+        remembered_ms = milliseconds(max(FORGOTTEN_AFTER_S, self._config.result_ttl_s))
         letter = await self._calls.call(
             _CANCEL,
             [self._keys.prefix],
-            [task_id, remembered_ms, self._keys.channels, self._keys.queue],
+            [task_id, remembered_ms, self._keys.queue],
         )
         return LETTERS.get(letter)
 
@@ -163,7 +164,7 @@ class RedisBroker:
         args: list[str | bytes | int] = [
             mine.session,
             self._keys.queue,
-            _ms(NAMES_FRESH_S),
+            milliseconds(NAMES_FRESH_S),
             *mine.numbers,
             len(mine.known),
             *mine.known,
@@ -224,15 +225,6 @@ class RedisBroker:
         )
 
 
-def put_in_words(queue: str, parcels: Sequence[Parcel]) -> list[str | bytes | int]:
-    """What enqueue.lua, and whatever includes it, is given."""
-    words: list[str | bytes | int] = [queue]
-    for parcel in parcels:
-        due = _ms(parcel.delay_s) if parcel.at is None else f"={_ms(parcel.at)}"
-        words += (parcel.id, parcel.lane, due, parcel.envelope)
-    return words
-
-
 def _settlement(session: str, finished: Finished) -> tuple[str | bytes | int, ...]:
     """A finished task in five words.
 
@@ -245,11 +237,11 @@ def _settlement(session: str, finished: Finished) -> tuple[str | bytes | int, ..
     claim = f"{session}|{lease.token}|{lease.lane}|1"
     match move.kind:
         case MoveKind.DONE:
-            keep_ms = _ms(max(FORGOTTEN_AFTER_S, move.keep_s))
+            keep_ms = milliseconds(max(FORGOTTEN_AFTER_S, move.keep_s))
             body = b"d" + move.body if move.keep_s > 0 or is_marked else b"d"
             return lease.id, claim, "D" if is_marked else "d", keep_ms, body
         case MoveKind.CANCELLED:
-            return lease.id, claim, "C", _ms(move.keep_s), b"c"
+            return lease.id, claim, "C", milliseconds(move.keep_s), b"c"
         case MoveKind.DEAD:
             return lease.id, claim, "X", 0, move.body
         case MoveKind.RETRY | MoveKind.BACK as kind:
@@ -260,7 +252,9 @@ def _settlement(session: str, finished: Finished) -> tuple[str | bytes | int, ..
                 lease.id,
                 claim,
                 code.upper() if is_marked else code,
-                _ms(move.delay_s) if move.at is None else f"={_ms(move.at)}",
+                milliseconds(move.delay_s)
+                if move.at is None
+                else f"={milliseconds(move.at)}",
                 record,
             )
 
@@ -297,7 +291,3 @@ def _sight(words: list[bytes | int]) -> Sight:
         (first, second, third),
         cast("int", now_ms) / 1000,
     )
-
-
-def _ms(seconds: float) -> int:
-    return max(0, round(seconds * 1000))

@@ -13,8 +13,8 @@ from quorate.queue.ports import Parcel
 from quorate.wire.ports import Caller
 from quorate.wire.scripts import load
 
-from .broker import put_in_words
 from .keys import QueueKeys
+from .words import put_in_words
 
 _PUT_IN = load("quorate.queue.redis", "put_in_flow")
 

@@ -14,8 +14,8 @@ from quorate.wire.link import Reply
 from quorate.wire.ports import Caller
 from quorate.wire.scripts import load
 
-from .broker import put_in_words
 from .keys import QueueKeys
+from .words import put_in_words
 
 _LOOK = load("quorate.queue.redis", "look_at_schedules")
 _MOVE = load("quorate.queue.redis", "move_schedule")

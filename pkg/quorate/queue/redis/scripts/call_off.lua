@@ -1,12 +1,13 @@
 -- A task is not wanted any more. Returns a letter: c cancelled · r it runs, its worker is
 -- told · d done · x dead · u not known. What is kept of it says why, if anything does.
-local function call_off(base, id, now, keep, channels, why)
+local function call_off(base, id, now, keep, why)
   local owner = redis.call('HGET', base .. 'own', id)
   if owner then
     local process = string.match(owner, '^(.*)%.%d+|%d+|%d|%d$')
     redis.call('ZADD', base .. 'stop', now, id)
     if process then
-      redis.call('PUBLISH', channels .. process, 'c' .. id)
+      local mail = string.gsub(base, '^(%b{}:j:).*$', '%1to:')
+      redis.call('PUBLISH', mail .. process, 'c' .. id)
     end
     return 'r'
   end

@@ -2,7 +2,7 @@
 -- cancel: a task is not wanted any more.
 -- idempotent
 -- KEYS  1 the queue's keys (prefix)
--- ARGV  1 id, 2 how long to remember it in ms, 3 prefix of the workers' channels, 4 queue
+-- ARGV  1 id, 2 how long to remember it in ms, 3 queue
 -- returns a letter: c cancelled · r it runs, its worker is told · d done · x dead · u not
 --         known
 -- clock: server
@@ -12,8 +12,8 @@
 -- include tell
 -- include call_off
 -- include follow
-local letter = call_off(KEYS[1], ARGV[1], now, tonumber(ARGV[2]), ARGV[3], '')
+local letter = call_off(KEYS[1], ARGV[1], now, tonumber(ARGV[2]), '')
 if letter == 'c' then
-  follow(KEYS[1], ARGV[4], now, {ARGV[1], 'c', ''})
+  follow(KEYS[1], ARGV[3], now, {ARGV[1], 'c', ''})
 end
 return letter

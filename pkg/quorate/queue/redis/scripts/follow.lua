@@ -37,9 +37,8 @@ end
 
 local function follow(base, queue, now, ends)
   local ready, at = new_lanes(), 1
-  local channels = string.match(base, '^%b{}:j:') .. 'to:'
   local function end_of(id, why)
-    if call_off(base, id, now, REMEMBERED, channels, why) == 'c' then
+    if call_off(base, id, now, REMEMBERED, why) == 'c' then
       ends[#ends + 1], ends[#ends + 2], ends[#ends + 3] = id, 'c', ''
     end
   end
