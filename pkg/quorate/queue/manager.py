@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from datetime import datetime
 
 from quorate.backend import Backend
 from quorate.core.codec import Json
@@ -25,7 +26,7 @@ from .model import (
     TaskPriority,
     TaskState,
 )
-from .producer import Producer
+from .producer import Producer, moment_of
 from .redis.queues import RedisQueues
 from .scheduler import Bench, Scheduler
 from .scheduling import Scheduling
@@ -131,15 +132,18 @@ class QueueManager(Steering, Scheduling, Flows):
         priority: TaskPriority = TaskPriority.NORMAL,
         queue: str = DEFAULT_QUEUE,
         delay_s: float = 0.0,
+        at: float | datetime | None = None,
         task_id: str | None = None,
         timeout_s: float | None = None,
         attempts: int | None = None,
     ) -> str:
         """Put a task in and return its id, when the server has it.
 
-        With a `task_id` of your own, asking twice enqueues once. Raises `InvalidInput`
-        before anything is sent; `StoreUnavailable` if nothing was enqueued;
-        `OutcomeUnknown` if it may have been, and then names the id to repeat it with.
+        It waits for `delay_s`, or `at` a moment: a datetime with a zone, or seconds
+        since the epoch. With a `task_id` of your own, asking twice enqueues once.
+        Raises `InvalidInput` before anything is sent; `StoreUnavailable` if nothing was
+        enqueued; `OutcomeUnknown` if it may have been, and then names the id to repeat
+        it with.
         """
         return await self.carry(
             Task(
@@ -149,6 +153,7 @@ class QueueManager(Steering, Scheduling, Flows):
                 priority=priority,
                 id=task_id,
                 delay_s=delay_s,
+                at=moment_of(at),
                 timeout_s=timeout_s,
                 attempts=attempts,
             )

@@ -12,6 +12,7 @@ import asyncio
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 
 from quorate.core.clock import Clock
 from quorate.core.errors import (
@@ -175,6 +176,19 @@ def deadline_of(task: Task, now: float) -> float | None:
     if task.deadline_s is None:
         return inherited
     return min(now + task.deadline_s, math.inf if inherited is None else inherited)
+
+
+def moment_of(at: float | datetime | None) -> float | None:
+    """A moment as wall time. Raises `InvalidInput` for a datetime without a zone."""
+    if not isinstance(at, datetime):
+        return at
+    if at.tzinfo is None:
+        raise InvalidInput(
+            f"{at} is a different moment in each place.",
+            "It has no time zone.",
+            "Give one: datetime(…, tzinfo=ZoneInfo('Europe/Berlin')).",
+        )
+    return at.timestamp()
 
 
 def check_times(task: Task) -> None:
