@@ -77,4 +77,6 @@ def config_of(settings: Settings) -> QueueConfig:
         roll_call_s=queue.roll_call_s,
         grace_s=queue.grace_s,
         max_stall_s=settings.session.max_stall_s,
+        outbox_dir=queue.outbox.dir,
+        outbox_max_bytes=queue.outbox.max_bytes,
     )

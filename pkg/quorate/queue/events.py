@@ -159,3 +159,18 @@ class ScheduleUnreadable(Event):
     level: ClassVar[str] = "error"
     queue: str
     error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxFilling(Event):
+    """The server is away, and tasks are kept on disk until it is back."""
+
+    level: ClassVar[str] = "warning"
+    queue: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxEmptied(Event):
+    """So many tasks that were kept on disk are with the server now."""
+
+    tasks: int

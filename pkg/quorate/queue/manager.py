@@ -26,6 +26,7 @@ from .model import (
     TaskPriority,
     TaskState,
 )
+from .outbox import outbox_of
 from .producer import Producer, moment_of
 from .redis.queues import RedisQueues
 from .scheduler import Bench, Scheduler
@@ -69,6 +70,9 @@ class QueueManager(Steering, Scheduling, Flows):
             self._tasks,
             backend.clock,
         )
+        self._producer.outbox = outbox_of(
+            backend, self.config, lambda queue: self.place(queue).broker
+        )
         self._handlers = Handlers()
         self._workforce = Workforce(
             backend, self._queues, self._mailbox, self._handlers, self.config, emit
@@ -89,6 +93,8 @@ class QueueManager(Steering, Scheduling, Flows):
 
     async def start(self) -> None:
         """Be there for declared tasks, and tidy up after dead workers."""
+        if self._producer.outbox is not None:
+            await self._producer.outbox.start()
         room = Room(clean=self._queues.clean, index_key=self._queues.index_key)
         self._backend.sweeper.add(room)
         self._mailbox.on_over = self._waiting.over
@@ -104,6 +110,8 @@ class QueueManager(Steering, Scheduling, Flows):
             self._leave = None
         self._mailbox.close()
         await self._tasks.close()
+        if self._producer.outbox is not None:
+            await self._producer.outbox.stop()
         if self._owns_backend:
             await self._backend.stop()
 

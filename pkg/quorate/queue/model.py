@@ -175,6 +175,8 @@ class QueueConfig:
     roll_call_s: float = 10.0
     stall_warned_at_s: float = 15.0
     max_stall_s: float = 30.0
+    outbox_dir: str = ""
+    outbox_max_bytes: int = 67_108_864
 
     def __post_init__(self) -> None:
         positive = {
@@ -186,6 +188,7 @@ class QueueConfig:
             "dead_letters_keep_s": self.dead_letters_keep_s,
             "poll_s": self.poll_s,
             "roll_call_s": self.roll_call_s,
+            "outbox_max_bytes": self.outbox_max_bytes,
         }
         faults = [
             f"{name} = {value}"

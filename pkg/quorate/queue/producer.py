@@ -18,6 +18,7 @@ from quorate.core.clock import Clock
 from quorate.core.errors import (
     InvalidInput,
     OutcomeUnknown,
+    QueueError,
     QuorateError,
     StoreUnavailable,
 )
@@ -29,6 +30,7 @@ from quorate.core.names import check_name
 from .context import deadline
 from .envelope import Header, seal
 from .model import QueueConfig, Task, TaskPriority
+from .outbox import Outbox
 from .ports import Broker, Parcel
 
 MOST_IN_A_CALL = 256
@@ -56,19 +58,20 @@ class Producer:
         self._config = config
         self._tasks = tasks
         self._clock = clock
-        self._outbox: dict[tuple[str, Fence | None], list[Waiter]] = {}
+        self._leaving: dict[tuple[str, Fence | None], list[Waiter]] = {}
         self._good_names: set[tuple[str, str]] = set()
         self.enqueued = 0
+        self.outbox: Outbox | None = None
 
     async def enqueue(self, task: Task) -> str:
         """Put one task in and return its id. Cancelling the caller does not stop it."""
         parcel = self.pack(task)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        if not self._outbox:
+        if not self._leaving:
             loop.call_soon(self._flush)
         under = (task.queue, current_fence())
-        self._outbox.setdefault(under, []).append((parcel, done))
+        self._leaving.setdefault(under, []).append((parcel, done))
         await done
         return parcel.id
 
@@ -85,7 +88,9 @@ class Producer:
             broker, calls = self._broker_of(queue), list(in_calls(parcels))
             for start in range(0, len(calls), CALLS_AT_ONCE):
                 group = calls[start : start + CALLS_AT_ONCE]
-                await asyncio.gather(*(broker.enqueue(call, fence) for call in group))
+                await asyncio.gather(
+                    *(self._deliver(queue, broker, call, fence) for call in group)
+                )
         self.enqueued += len(ids)
         return ids
 
@@ -125,8 +130,8 @@ class Producer:
         self._good_names.add((what, name))
 
     def _flush(self) -> None:
-        outbox, self._outbox = self._outbox, {}
-        for (queue, fence), waiters in outbox.items():
+        leaving, self._leaving = self._leaving, {}
+        for (queue, fence), waiters in leaving.items():
             for start in range(0, len(waiters), MOST_IN_A_CALL):
                 part = waiters[start : start + MOST_IN_A_CALL]
                 work = self._send(queue, fence, part)
@@ -144,7 +149,7 @@ class Producer:
         try:
             broker = self._broker_of(queue)
             for call in in_calls([parcel for parcel, _ in waiters]):
-                await broker.enqueue(call, fence)
+                await self._deliver(queue, broker, call, fence)
                 self.enqueued += len(call)
                 for _ in call:
                     _, done = next(waiting)
@@ -154,6 +159,25 @@ class Producer:
             for parcel, done in waiting:
                 if not done.done():
                     done.set_exception(_named(error, parcel.id))
+
+    async def _deliver(
+        self, queue: str, broker: Broker, call: list[Parcel], fence: Fence | None
+    ) -> None:
+        """To the server; or on the disk, if it is away and that was asked for."""
+        outbox = self.outbox
+        if outbox is None or fence is not None:
+            await broker.enqueue(call, fence)
+            return
+        if outbox.is_holding and outbox.has_room:
+            await outbox.hold(queue, call)
+            return
+        try:
+            await broker.enqueue(call, None)
+        except (StoreUnavailable, OutcomeUnknown) as error:
+            try:
+                await outbox.hold(queue, call)
+            except QueueError as full:
+                raise error from full
 
 
 def in_calls(parcels: list[Parcel]) -> Iterator[list[Parcel]]:
