@@ -28,6 +28,7 @@ from .events import (
     TasksTakenBack,
     TaskTimedOut,
     WorkerLost,
+    WorkerRecycled,
     WorkerStalled,
     WorkerStarted,
     WorkerStopped,
@@ -45,8 +46,10 @@ from .model import (
     TaskState,
 )
 from .schedule import Schedule, ScheduleRecord
+from .sights import WorkerSight, WorkerState
 from .timetable import Cron, Every
 from .views import DeadLetter, Explanation, QueueStats
+from .workforce import WorkPlan
 
 __all__ = [
     "CompletionRefused",
@@ -80,9 +83,13 @@ __all__ = [
     "TaskTimedOut",
     "TasksStranded",
     "TasksTakenBack",
+    "WorkPlan",
     "WorkerLost",
+    "WorkerRecycled",
+    "WorkerSight",
     "WorkerStalled",
     "WorkerStarted",
+    "WorkerState",
     "WorkerStopped",
     "async_task",
     "get_queue_manager",

@@ -175,6 +175,8 @@ class QueueConfig:
     roll_call_s: float = 10.0
     stall_warned_at_s: float = 15.0
     max_stall_s: float = 30.0
+    recycle_after_tasks: int = 0
+    recycle_above_bytes: int = 0
     outbox_dir: str = ""
     outbox_max_bytes: int = 67_108_864
 
@@ -195,6 +197,8 @@ class QueueConfig:
             for name, value in positive.items()
             if not 0 < value < math.inf
         ]
+        if min(self.recycle_after_tasks, self.recycle_above_bytes) < 0:
+            faults.append("a limit for recycling is below 0")
         for name in ("retry_share", "retry_floor_per_s"):
             if not 0 <= getattr(self, name) < math.inf:
                 faults.append(f"{name} = {getattr(self, name)}")
