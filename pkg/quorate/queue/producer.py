@@ -3,7 +3,8 @@
 Whoever enqueues waits until the server has the task. Callers of the same turn of the
 event loop share a call; a crowd costs hardly more than one. Everything is checked
 before anything is sent. Inside a lock a call carries its token, and is refused when a
-later holder of that lock has put something into the same queue.
+later holder of that lock has put something into the same queue; inside a handler it is
+refused when the handler's worker has lost its session.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from quorate.core.errors import (
     QuorateError,
     StoreUnavailable,
 )
-from quorate.core.fence import Fence, current_fence
+from quorate.core.fence import Fence, TaskFence, current_fence
 from quorate.core.ids import new_task_id
 from quorate.core.lifecycle import Tasks
 from quorate.core.names import check_name
@@ -70,7 +71,7 @@ class Producer:
         done: asyncio.Future[None] = loop.create_future()
         if not self._leaving:
             loop.call_soon(self._flush)
-        under = (task.queue, current_fence())
+        under = (task.queue, acting_under())
         self._leaving.setdefault(under, []).append((parcel, done))
         await done
         return parcel.id
@@ -83,7 +84,7 @@ class Producer:
             parcel = self.pack(task)
             by_queue.setdefault(task.queue, []).append(parcel)
             ids.append(parcel.id)
-        fence = current_fence()
+        fence = acting_under()
         for queue, parcels in by_queue.items():
             broker, calls = self._broker_of(queue), list(in_calls(parcels))
             for start in range(0, len(calls), CALLS_AT_ONCE):
@@ -178,6 +179,15 @@ class Producer:
                 await outbox.hold(queue, call)
             except QueueError as full:
                 raise error from full
+
+
+def acting_under() -> Fence | None:
+    """The grant of the lock around the running code, or the session of its worker.
+
+    All handlers of a worker share its calls: that it lives is tested once for all.
+    """
+    fence = current_fence()
+    return fence.worker if isinstance(fence, TaskFence) else fence
 
 
 def in_calls(parcels: list[Parcel]) -> Iterator[list[Parcel]]:

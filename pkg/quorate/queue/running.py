@@ -16,6 +16,7 @@ from typing import cast
 from quorate.core.codec import Json
 from quorate.core.errors import InvalidPayload, StaleTokenError
 from quorate.core.failpoint import failpoint
+from quorate.core.fence import TaskFence, enter_fence
 from quorate.core.lifecycle import Tasks
 
 from .context import TaskContext, deadline
@@ -140,6 +141,8 @@ class Running:
             self._over(run, self._judge.after_stop(run))
             return
         ends_at = self._deadlines.add(run, run.limit_s)
+        lease = run.lease
+        enter_fence(TaskFence(lease.id, lease.token, lease.session, self._desk.tag))
         try:
             await failpoint("queue.after_claim_before_run")
             value = await self._call(run, ends_at)

@@ -122,6 +122,15 @@ redis.call('ZADD', KEYS[7], revision, ARGV[1])
 redis.call('ZREMRANGEBYRANK', KEYS[7], 0, -1 - tonumber(ARGV[10]))
 if ARGV[4] ~= '' then
   redis.call('HSET', KEYS[6], ARGV[4], ARGV[5])
+  -- A token tells its time in µs. Of very many, those of long ago are forgotten.
+  if redis.call('HLEN', KEYS[6]) > 1000 then
+    local some = redis.call('HRANDFIELD', KEYS[6], 10, 'WITHVALUES')
+    for at = 1, #some, 2 do
+      if tonumber(some[at + 1]) < (now - 86400000) * 1000 then
+        redis.call('HDEL', KEYS[6], some[at])
+      end
+    end
+  end
 end
 redis.call('PUBLISH', KEYS[9], revision)
 return {'ok', revision}
