@@ -11,7 +11,7 @@ from quorate.backend import Backend
 from quorate.config.manager import ConfigManager
 from quorate.config.redis import RedisConfigStore
 from quorate.core.errors import SessionLostError, StaleTokenError
-from quorate.core.fence import Fence, TaskFence, current_fence, enter_fence, leave_fence
+from quorate.core.fence import TaskFence, current_fence
 from quorate.lease.lease import LeaseTerms
 from quorate.queue.context import TaskContext
 from quorate.queue.events import TasksTakenBack
@@ -141,21 +141,3 @@ async def test_handlers_of_one_worker_share_their_calls(queue):
     assert sum(size for size, _ in calls) == 20
     assert len(calls) < 5
     assert all(isinstance(fence, TaskFence) for _, fence in calls)
-
-
-async def test_tokens_of_long_ago_are_forgotten(config, backend):
-    key = f"{backend.wire.keys.config_tag}:cfg:fences"
-    old = [word for n in range(1100) for word in (f"task{n}", 1)]
-    await backend.wire.calls.command("HSET", key, *old)
-    tag = backend.wire.keys.config_tag
-    session = await backend.session.join(tag)
-    before = enter_fence(Fence("lock", 2**53, session, tag))
-    try:
-        for number in range(20):
-            await config.set("a", number)
-    finally:
-        leave_fence(before)
-
-    left = await backend.wire.calls.command("HLEN", key)
-    assert 990 <= left <= 1000
-    assert await backend.wire.calls.command("HEXISTS", key, "lock")

@@ -75,6 +75,16 @@ class LockSettings:
         unit=SECONDS,
         at_least=0,
     )
+    deadlock_timeout_s: float = setting(
+        1.0,
+        "Who holds a lock and waits so long for another looks for a circle of waits.",
+        unit=SECONDS,
+        at_least=0,
+    )
+    warn_of_order: bool = setting(
+        False,
+        "Tells when two locks are first taken in either order: for tests.",
+    )
     replicas: int = setting(
         0,
         "A grant counts only when so many replicas of the server have it.",
