@@ -3,15 +3,18 @@
 Whoever holds a lock writes with its token, and a store refuses a token that is older
 than one it has seen. The lock puts the token here for the length of its block, so that
 the stores find it without being handed it. Tasks started inside the block inherit it.
+The handler of a queue's task runs under the token of its claim in the same way.
 """
 
 from __future__ import annotations
 
 from contextvars import ContextVar, Token
-from typing import NamedTuple, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
 
-class Fence(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Fence:
     """Proof of a grant, as a store wants it: what was granted, to whom, and when.
 
     Of two grants of one name the later has the higher `token`. `session` is the name
@@ -26,6 +29,19 @@ class Fence(NamedTuple):
     @property
     def fence(self) -> Fence:
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFence(Fence):
+    """The claim of a task, under which its handler runs: the same proof as of a lock.
+
+    `name` is that of the task. Many tasks of one worker hang on one session.
+    """
+
+    @property
+    def worker(self) -> TaskFence:
+        """What all tasks of this worker have in common: the session, and no name."""
+        return TaskFence("", 0, self.session, self.tag)
 
 
 class Fenced(Protocol):
