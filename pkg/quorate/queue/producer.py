@@ -31,11 +31,8 @@ from quorate.core.names import check_name
 from .context import deadline
 from .envelope import Header, seal
 from .model import QueueConfig, Task, TaskPriority
-<<<<<<< HEAD
-from .plain import Forms
-=======
 from .outbox import Outbox
->>>>>>> main
+from .plain import Forms
 from .ports import Broker, Parcel
 
 MOST_IN_A_CALL = 256
@@ -76,25 +73,15 @@ class Producer:
         """
         parcel = self.pack(task)
         loop = asyncio.get_running_loop()
-<<<<<<< HEAD
         done: asyncio.Future[str] = loop.create_future()
-        if not self._outbox:
-            loop.call_soon(self._flush)
-        under = (task.queue, current_fence())
-        line = self._outbox.get(under)
-        if line is None:
-            line = self._outbox[under] = []
-        line.append((parcel, done))
-        return done
-=======
-        done: asyncio.Future[None] = loop.create_future()
         if not self._leaving:
             loop.call_soon(self._flush)
         under = (task.queue, acting_under())
-        self._leaving.setdefault(under, []).append((parcel, done))
-        await done
-        return parcel.id
->>>>>>> main
+        line = self._leaving.get(under)
+        if line is None:
+            line = self._leaving[under] = []
+        line.append((parcel, done))
+        return done
 
     async def enqueue_many(self, tasks: Iterable[Task]) -> list[str]:
         """Put many in, in their order. Nothing is sent if one of them is faulty."""

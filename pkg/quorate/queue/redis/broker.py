@@ -87,20 +87,8 @@ class RedisBroker:
     async def enqueue(
         self, parcels: Sequence[Parcel], fence: Fence | None = None
     ) -> list[bool]:
-<<<<<<< HEAD
-        args: list[str | bytes | int] = []
-        for parcel in parcels:
-            args += (
-                parcel.id,
-                parcel.lane,
-                _ms(parcel.delay_s) if parcel.delay_s else 0,
-                parcel.envelope,
-            )
-        keys, queue = self._keys, self._keys.queue
-=======
         keys = self._keys
         queue, *args = put_in_words(keys.queue, parcels)
->>>>>>> main
         if fence is None:
             reply = await self._calls.call(_ENQUEUE, [keys.prefix], [queue, *args])
         else:
