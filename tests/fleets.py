@@ -185,6 +185,18 @@ class SentinelSet:
         )
         until("the switch", lambda: self.master is not before)
 
+    def cut_off_replicas(self) -> None:
+        """From now on replicas hear nothing of what the master does."""
+        for replica in self.replicas:
+            replica.admin.config_set("masterauth", "none-of-yours")
+        self.master.admin.execute_command("CLIENT", "KILL", "TYPE", "replica")
+
+    def reconnect_replicas(self) -> None:
+        """Whoever is a replica now hears of its master again."""
+        for server in self.servers:
+            if server.is_running:
+                server.admin.config_set("masterauth", server.password)
+
     def stop(self) -> None:
         at_once([server.stop for server in (*self.sentinels, *self.servers)])
 

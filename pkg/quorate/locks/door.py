@@ -62,4 +62,5 @@ def config_of(settings: Settings) -> LockConfig:
         wait_s=settings.locks.wait_s,
         max_hold_s=settings.locks.max_hold_s or None,
         replicas=settings.locks.replicas,
+        strict=settings.locks.strict,
     )

@@ -39,7 +39,8 @@ end
 local found = redis.call('HMGET', key, 'm', 'f', 'u')
 local held, last = found[1], found[2]
 if not held
-    and redis.call('EXISTS', writers(name), readers(name), given_up) == 0 then
+    and redis.call('EXISTS', writers(name), readers(name), given_up, base .. 'e') == 0
+    then
   return take(last)
 end
 -- include room
@@ -61,12 +62,16 @@ if mine then
   local final = held == 'x' and token + block - 1 or token
   return {'granted', now, token, final, tonumber(is[2])}
 end
-if not held or (held == 's' and mode == 's' and not first_alive(name, 'x')
-    and redis.call('HEXISTS', key, 'u') == 0) then
+local grace = in_grace()
+if not grace and (not held or (held == 's' and mode == 's'
+    and not first_alive(name, 'x') and redis.call('HEXISTS', key, 'u') == 0)) then
   return take(redis.call('HGET', key, 'f'))
 end
 if one == '' then
   held, after, one, first_end = drop_dead(name)
+end
+if grace and (first_end == 0 or grace < first_end) then
+  first_end = grace
 end
 if wait ~= '1' then
   return {'busy', now, first_end, one}
