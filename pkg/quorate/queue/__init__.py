@@ -25,28 +25,31 @@ from .events import (
     TasksTakenBack,
     TaskTimedOut,
     WorkerLost,
+    WorkerRecycled,
     WorkerStalled,
     WorkerStarted,
     WorkerStopped,
 )
 from .manager import QueueManager
 from .model import (
-    DeadLetter,
-    Explanation,
+    ErrorRule,
     LaneWeights,
     QueueConfig,
-    QueueStats,
     QueueType,
     RetryPolicy,
     Task,
     TaskPriority,
     TaskState,
 )
+from .sights import WorkerSight, WorkerState
+from .views import DeadLetter, Explanation, QueueStats
+from .workforce import WorkPlan
 
 __all__ = [
     "CompletionRefused",
     "DeadLetter",
     "Declared",
+    "ErrorRule",
     "Explanation",
     "LaneWeights",
     "QueueConfig",
@@ -66,9 +69,13 @@ __all__ = [
     "TaskTimedOut",
     "TasksStranded",
     "TasksTakenBack",
+    "WorkPlan",
     "WorkerLost",
+    "WorkerRecycled",
+    "WorkerSight",
     "WorkerStalled",
     "WorkerStarted",
+    "WorkerState",
     "WorkerStopped",
     "async_task",
     "get_queue_manager",

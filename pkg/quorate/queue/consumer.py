@@ -24,7 +24,8 @@ from .lanes import Slots
 from .model import Lease
 from .ports import Answer, Bell, Finished, Request
 from .quarantine import Quarantine
-from .running import Running, Stop
+from .run import Stop
+from .running import Running
 from .tally import Bookkeeper, Tally
 
 SECOND_AT = 32
@@ -162,6 +163,7 @@ class Consumer:
 
     def take_in(self, request: Request, answer: Answer) -> float:
         self._reached()
+        self.running.budgets.note(self._desk.clock.monotonic())
         self._books.settled(request, answer)
         self._intake.answered(request, answer)
         if not answer.alive:

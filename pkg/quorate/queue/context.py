@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 
 from quorate.core.errors import InvalidInput
 
 from .model import PRIORITIES, Lease, TaskPriority
 
 LONGEST_NOTE = 500
+
+deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+"""Until when (wall time) the task whose handler runs here must be done."""
 
 
 class TaskContext:

@@ -20,8 +20,9 @@ HEADER_MAX_BYTES = 4096
 class Header(NamedTuple):
     """What a worker must know before it reads the payload. Times in seconds.
 
-    `is_call` says that the payload holds the arguments of a call. `expires_at` is wall
-    time. None takes the handler's, or else the configuration's value.
+    `is_call` says that the payload holds the arguments of a call. `expires_at` and
+    `deadline_at` are wall time. None takes the handler's, or else the configuration's
+    value.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Header(NamedTuple):
     expires_at: float | None = None
     keep_result_s: float | None = None
     is_call: bool = False
+    deadline_at: float | None = None
 
 
 _written: dict[Header, bytes] = {}
@@ -75,6 +77,7 @@ def _write(header: Header) -> bytes:
         "x": header.expires_at,
         "k": header.keep_result_s,
         "c": header.is_call or None,
+        "d": header.deadline_at,
     }
     fields.update({key: value for key, value in optional.items() if value is not None})
     return (
@@ -99,6 +102,7 @@ def _parse(line: bytes) -> Header:
         expires_at=_number(fields, "x"),
         keep_result_s=_number(fields, "k"),
         is_call=bool(fields.get("c")),
+        deadline_at=_number(fields, "d"),
     )
 
 

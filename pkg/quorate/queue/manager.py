@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from quorate.backend import Backend
 from quorate.core.codec import Json
@@ -17,24 +17,24 @@ from .handlers import HandlerFunction, Handlers
 from .lookup import Lookup, unknown
 from .model import (
     DEFAULT_QUEUE,
-    Explanation,
     QueueConfig,
-    QueueStats,
     RetryPolicy,
     Task,
     TaskPriority,
     TaskState,
 )
-from .ports import DeadLetters
 from .producer import Producer
-from .redis.queues import Place, RedisQueues
+from .redis.queues import RedisQueues
+from .sights import WorkerSight
+from .steering import Steering
+from .views import Explanation, QueueStats
 from .waiting import Waiting
-from .workforce import Outfit, Workforce
+from .workforce import Outfit, Workforce, WorkPlan
 
 DEFAULT_WORKERS = 4
 
 
-class QueueManager:
+class QueueManager(Steering):
     """Queues on one open backend. `await start()` before use, `await stop()` after it.
 
     At least once: a task runs again if its worker died or lost its session, and a
@@ -174,25 +174,33 @@ class QueueManager:
         *,
         in_process: bool = False,
         prepare: Sequence[str] = (),
+        plan: WorkPlan | None = None,
     ) -> None:
         """Start working; returns when every worker is ready.
 
         Each worker is a process with its own session; `prepare` names functions
-        (`module:function`) that each calls before it begins. `in_process=True` works
-        in this process instead, with any callable as a handler.
+        (`module:function`) that each calls before it begins; `plan` says more than
+        that. `in_process=True` works in this process instead, with any callable as a
+        handler.
         """
+        plan = plan or WorkPlan()
+        plan = replace(plan, prepare=(*plan.prepare, *prepare))
         if in_process:
-            await self._workforce.start_here()
+            await self._workforce.start_here(plan)
         else:
-            await self._workforce.start_children(worker_count, tuple(prepare))
+            await self._workforce.start_children(worker_count, plan)
 
     async def stop_workers(self) -> None:
         """Let workers drain: what runs may end within the grace, the rest goes back."""
         await self._workforce.stop()
 
     def hurry(self) -> None:
-        """While workers of this process stop: wait no longer for what runs."""
+        """While workers stop: wait no longer for what runs, give it back now."""
         self._workforce.hurry()
+
+    def workers(self) -> tuple[WorkerSight, ...]:
+        """The worker processes as they stand now: state, memory, counts."""
+        return self._workforce.sights()
 
     @property
     def worker_pids(self) -> tuple[int, ...]:
@@ -200,10 +208,6 @@ class QueueManager:
         return self._workforce.pids
 
     # -- looking ---------------------------------------------------------------------
-
-    def place(self, queue: str = DEFAULT_QUEUE) -> Place:
-        """One queue from every side: broker, results, dead letters, admin."""
-        return self._lookup.place(queue)
 
     async def result(
         self, task_id: str, *, wait_s: float = 30.0, queue: str | None = None
@@ -259,39 +263,6 @@ class QueueManager:
             workers=len(self._workforce.pids),
             **asdict(self._workforce.tally()),
         )
-
-    @property
-    def dead_letters(self) -> DeadLetters:
-        """Tasks of the default queue that were set aside: list, replay, purge.
-
-        Of another queue: `place(queue).dead_letters`.
-        """
-        return self.place().dead_letters
-
-    # -- steering --------------------------------------------------------------------
-
-    async def set_shed(self, level: int, *, queue: str | None = None) -> None:
-        """Serve fewer lanes in every worker, from its next exchange on.
-
-        0 serves all, 1 stops LOW, 2 stops NORMAL too, 3 stops everything. For all
-        queues of this process unless one is named. Nothing is lost meanwhile.
-        """
-        for name in (queue,) if queue else self._lookup.queues:
-            await self.place(name).admin.shed(level)
-
-    async def shed_level(self) -> int:
-        """The highest shed level among the queues of this process."""
-        return max(
-            [(await self.stats(name)).shed_level for name in self._lookup.queues]
-        )
-
-    async def pause(self, queue: str = DEFAULT_QUEUE) -> None:
-        """No worker claims from this queue any more; what runs goes on."""
-        await self.place(queue).admin.pause(paused=True)
-
-    async def resume(self, queue: str = DEFAULT_QUEUE) -> None:
-        """Workers claim from this queue again."""
-        await self.place(queue).admin.pause(paused=False)
 
     def _missed(self) -> None:
         self._waiting.look_again()

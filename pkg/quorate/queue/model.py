@@ -68,7 +68,28 @@ class DeadReason(Enum):
     UNDECODABLE = "undecodable"
     UNKNOWN_TASK = "unknown_task"
     EXPIRED = "expired"
+    DEADLINE = "deadline"
     BAD_RESULT = "bad_result"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRule:
+    """Another patience with one kind of error: attempts in all, and the rests.
+
+    None takes the policy's own. An attempt that runs too long raises `TaskTimeout`.
+    """
+
+    error: type[Exception]
+    attempts: int | None = None
+    backoff: Backoff | None = None
+
+    def __post_init__(self) -> None:
+        if self.attempts is not None and self.attempts < 1:
+            raise InvalidInput(
+                f"A task cannot be tried {self.attempts} times.",
+                "The first attempt counts too.",
+                "Give attempts=1 for no retries.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +97,23 @@ class RetryPolicy:
     """How often a failing task is tried, and how long it rests in between.
 
     `attempts` counts the first one too. The rest is drawn evenly between nothing and
-    the backoff's ceiling (full jitter). Errors named by `give_up_on` are not retried.
+    the backoff's ceiling (full jitter). Errors named by `give_up_on` are not retried;
+    for others `rules` may say otherwise.
     """
 
     attempts: int = 5
     backoff: Backoff = field(default_factory=lambda: exponential(1.0, 600.0))
     give_up_on: tuple[type[Exception], ...] = ()
+    rules: tuple[ErrorRule, ...] = ()
+
+    def for_error(self, error: BaseException) -> RetryPolicy:
+        """The policy for this error: the first rule that fits it counts."""
+        for rule in self.rules:
+            if isinstance(error, rule.error):
+                attempts = rule.attempts or self.attempts
+                backoff = rule.backoff or self.backoff
+                return RetryPolicy(attempts, backoff, self.give_up_on)
+        return self
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
@@ -118,27 +150,33 @@ class QueueConfig:
     """Lanes, limits and patience of a process's queues. Times in seconds.
 
     `concurrency` is for each queue and process. `strict` serves a lane only when those
-    above it are empty. `crash_budget` counts the deaths of workers that ran a task.
+    above it are empty. `retry_share` and `retry_floor_per_s` are the retry budget of
+    each task name; `crash_budget` counts the deaths of workers that ran a task.
     """
 
     queues: tuple[str, ...] = (DEFAULT_QUEUE,)
-    concurrency: int = 32
+    concurrency: int = 64
     weights: LaneWeights = field(default_factory=LaneWeights)
     strict: bool = False
     age_floor_s: float = 60.0
     reserved_for_high: float = 0.1
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retry_share: float = 0.2
+    retry_floor_per_s: float = 10.0
     crash_budget: int = 3
     attempt_timeout_s: float = 300.0
     result_ttl_s: float = 3600.0
     result_max_bytes: int = 262_144
     payload_max_bytes: int = 262_144
     dead_letters_max: int = 10_000
+    dead_letters_keep_s: float = 1_209_600.0
     grace_s: float = 25.0
     poll_s: float = 2.0
     roll_call_s: float = 10.0
     stall_warned_at_s: float = 15.0
     max_stall_s: float = 30.0
+    recycle_after_tasks: int = 0
+    recycle_above_bytes: int = 0
 
     def __post_init__(self) -> None:
         positive = {
@@ -147,6 +185,7 @@ class QueueConfig:
             "crash_budget": self.crash_budget,
             "attempt_timeout_s": self.attempt_timeout_s,
             "result_ttl_s": self.result_ttl_s,
+            "dead_letters_keep_s": self.dead_letters_keep_s,
             "poll_s": self.poll_s,
             "roll_call_s": self.roll_call_s,
         }
@@ -155,6 +194,11 @@ class QueueConfig:
             for name, value in positive.items()
             if not 0 < value < math.inf
         ]
+        if min(self.recycle_after_tasks, self.recycle_above_bytes) < 0:
+            faults.append("a limit for recycling is below 0")
+        for name in ("retry_share", "retry_floor_per_s"):
+            if not 0 <= getattr(self, name) < math.inf:
+                faults.append(f"{name} = {getattr(self, name)}")
         if not 0 <= self.reserved_for_high <= 0.9:
             faults.append(f"reserved_for_high = {self.reserved_for_high}")
         if not self.queues or len(set(self.queues)) != len(self.queues):
@@ -175,8 +219,10 @@ class Task:
     `id` makes the request idempotent: while the task is known, and for as long as its
     result is kept, asking again under the same id changes nothing. `delay_s` is how
     long to wait before the first attempt, `timeout_s` the limit of one attempt,
-    `expires_s` how long the request makes sense at all. None takes the handler's, or
-    else the configuration's value. `is_call`: the payload holds a call's arguments.
+    `expires_s` until when it must have begun, `deadline_s` until when it must be done,
+    retries included; tasks that its handler enqueues inherit that. None takes the
+    handler's, or else the configuration's value. `is_call`: the payload holds a call's
+    arguments.
     """
 
     name: str
@@ -188,6 +234,7 @@ class Task:
     timeout_s: float | None = None
     attempts: int | None = None
     expires_s: float | None = None
+    deadline_s: float | None = None
     keep_result_s: float | None = None
     is_call: bool = False
 
@@ -240,54 +287,3 @@ class Move(NamedTuple):
     keep_s: float = 0.0
     body: bytes = b""
     record: tuple[int, int, int] = (0, 0, 0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetter:
-    """A task that was set aside, with what is known of its end.
-
-    `payload` is None if the envelope could not be read.
-    """
-
-    id: str
-    name: str
-    reason: str
-    error: str
-    attempt: int
-    priority: TaskPriority
-    died_at: float
-    payload: Json = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueStats:
-    """One queue, as the server sees it now. Ages in seconds; None if the lane is empty.
-
-    The age of a task whose id was given by its producer is not known.
-    """
-
-    queue: str
-    ready: dict[TaskPriority, int]
-    running: dict[TaskPriority, int]
-    oldest_age_s: dict[TaskPriority, float | None]
-    scheduled: int
-    dead: int
-    shed_level: int
-    paused: bool
-
-    @property
-    def depth(self) -> int:
-        """Tasks that could start now, over all lanes."""
-        return sum(self.ready.values())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """Where a task is, and what keeps it from running."""
-
-    id: str
-    state: TaskState
-    why: str
-    attempt: int = 1
-    crashes: int = 0
-    progress: str = ""

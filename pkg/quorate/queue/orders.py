@@ -22,10 +22,12 @@ from quorate.resilience.backoff import Backoff, Growth, Jitter
 
 from . import events as queue_events
 from .handlers import Handler
-from .model import LaneWeights, QueueConfig, RetryPolicy
+from .model import ErrorRule, LaneWeights, QueueConfig, RetryPolicy
 from .references import reference_of, resolve
 
 LONGEST_LINE = 4 * 1024 * 1024
+DRAIN = b"drain\n"
+HURRY = b"hurry\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,10 @@ class HandlerOrder:
 class Orders:
     """All that a worker process must know.
 
-    `prepare` names functions to call first; `outfit` is what the node around the worker
-    is made of, or None if there is none. Both addresses may hold passwords.
+    `modules` are imported first, for the tasks that they declare; `prepare` names
+    functions to call then; `queues` are served instead of the configured ones; `outfit`
+    is what the node around the worker is made of, or None if there is none. Both
+    addresses may hold passwords.
     """
 
     url: str = field(repr=False)
@@ -54,6 +58,8 @@ class Orders:
     main: tuple[str | None, str | None] = (None, None)
     path: tuple[str, ...] = ()
     prepare: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
     outfit: Json = field(default=None, repr=False)
 
     def line(self) -> bytes:
@@ -67,6 +73,8 @@ class Orders:
             "main": self.main,
             "path": self.path,
             "prepare": self.prepare,
+            "modules": self.modules,
+            "queues": self.queues,
             "outfit": self.outfit,
         }
         return _line(facts)
@@ -90,6 +98,8 @@ def read_orders(line: bytes, main: ModuleType | None) -> Orders:
         main=(facts["main"][0], facts["main"][1]),
         path=tuple(facts["path"]),
         prepare=tuple(facts["prepare"]),
+        modules=tuple(facts["modules"]),
+        queues=tuple(facts["queues"]),
         outfit=facts["outfit"],
     )
 
@@ -103,31 +113,52 @@ def order_of(handler: Handler) -> HandlerOrder:
 
 def retry_facts(policy: RetryPolicy) -> Json:
     """A retry policy in words; errors are named as `module:qualname`."""
-    backoff = policy.backoff
     return {
         "attempts": policy.attempts,
-        "backoff": [
-            backoff.base_s,
-            backoff.cap_s,
-            backoff.growth.value,
-            backoff.jitter.value,
-        ],
+        "backoff": _backoff_facts(policy.backoff),
         "give_up_on": [reference_of(error) for error in policy.give_up_on],
+        "rules": [
+            [
+                reference_of(rule.error),
+                rule.attempts,
+                None if rule.backoff is None else _backoff_facts(rule.backoff),
+            ]
+            for rule in policy.rules
+        ],
     }
 
 
 def retry_of(facts: Json, main: ModuleType | None) -> RetryPolicy:
     """The retry policy again."""
-    base_s, cap_s, growth, jitter = facts["backoff"]
-    errors = [resolve(reference, main) for reference in facts["give_up_on"]]
-    give_up_on = tuple(error for error in errors if _is_error(error))
-    if len(give_up_on) < len(errors):
-        raise InvalidInput(f"{facts['give_up_on']} are not all errors.")
     return RetryPolicy(
         facts["attempts"],
-        Backoff(base_s, cap_s, Growth(growth), Jitter(jitter)),
-        give_up_on,
+        _backoff(facts["backoff"]),
+        tuple(_error(reference, main) for reference in facts["give_up_on"]),
+        tuple(
+            ErrorRule(
+                _error(reference, main),
+                attempts,
+                None if backoff is None else _backoff(backoff),
+            )
+            for reference, attempts, backoff in facts["rules"]
+        ),
     )
+
+
+def _backoff_facts(backoff: Backoff) -> Json:
+    return [backoff.base_s, backoff.cap_s, backoff.growth.value, backoff.jitter.value]
+
+
+def _backoff(facts: Json) -> Backoff:
+    base_s, cap_s, growth, jitter = facts
+    return Backoff(base_s, cap_s, Growth(growth), Jitter(jitter))
+
+
+def _error(reference: str, main: ModuleType | None) -> type[Exception]:
+    found = resolve(reference, main)
+    if not _is_error(found):
+        raise InvalidInput(f"{reference} is not an error.")
+    return found
 
 
 def _is_error(found: object) -> TypeGuard[type[Exception]]:

@@ -14,7 +14,8 @@ from typing import NamedTuple, Protocol
 from quorate.core.fence import Fence
 
 from .lanes import Counts, Sight, Slots
-from .model import DeadLetter, Explanation, Lease, Move, QueueStats, TaskState
+from .model import Lease, Move, TaskState
+from .views import DeadLetter, Explanation, QueueStats
 
 
 class Parcel(NamedTuple):

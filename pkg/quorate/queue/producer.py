@@ -9,16 +9,23 @@ later holder of that lock has put something into the same queue.
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
 
 from quorate.core.clock import Clock
-from quorate.core.errors import InvalidInput, OutcomeUnknown, QuorateError
+from quorate.core.errors import (
+    InvalidInput,
+    OutcomeUnknown,
+    QuorateError,
+    StoreUnavailable,
+)
 from quorate.core.fence import Fence, current_fence
 from quorate.core.ids import new_task_id
 from quorate.core.lifecycle import Tasks
 from quorate.core.names import check_name
 
+from .context import deadline
 from .envelope import Header, seal
 from .model import QueueConfig, Task, TaskPriority
 from .ports import Broker, Parcel
@@ -96,7 +103,7 @@ class Producer:
         expires_at = None if task.expires_s is None else now + task.expires_s
         header = Header(
             task.name, task.timeout_s, task.attempts, expires_at, task.keep_result_s,
-            task.is_call,
+            task.is_call, deadline_of(task, now),
         )  # fmt: skip
         envelope = seal(header, task.payload, self._config.payload_max_bytes)
         return Parcel(
@@ -116,7 +123,13 @@ class Producer:
         for (queue, fence), waiters in outbox.items():
             for start in range(0, len(waiters), MOST_IN_A_CALL):
                 part = waiters[start : start + MOST_IN_A_CALL]
-                self._tasks.spawn(self._send(queue, fence, part), "enqueue")
+                work = self._send(queue, fence, part)
+                try:
+                    sending = self._tasks.spawn(work, "enqueue")
+                except RuntimeError:
+                    _give_up(part)
+                else:
+                    sending.add_done_callback(functools.partial(_sent, part))
 
     async def _send(
         self, queue: str, fence: Fence | None, waiters: list[Waiter]
@@ -131,14 +144,10 @@ class Producer:
                     _, done = next(waiting)
                     if not done.done():
                         done.set_result(None)
-        except QuorateError as error:
+        except Exception as error:
             for parcel, done in waiting:
                 if not done.done():
                     done.set_exception(_named(error, parcel.id))
-        except asyncio.CancelledError:
-            for _, done in waiting:
-                done.cancel()
-            raise
 
 
 def in_calls(parcels: list[Parcel]) -> Iterator[list[Parcel]]:
@@ -155,12 +164,20 @@ def in_calls(parcels: list[Parcel]) -> Iterator[list[Parcel]]:
         yield call
 
 
+def deadline_of(task: Task, now: float) -> float | None:
+    """Until when it must be done (wall time): its own word, or its parent's if less."""
+    inherited = deadline.get()
+    if task.deadline_s is None:
+        return inherited
+    return min(now + task.deadline_s, math.inf if inherited is None else inherited)
+
+
 def check_times(task: Task) -> None:
     """Refuse times that make no sense."""
     faults = []
     if not 0 <= task.delay_s <= LONGEST_DELAY_S:
         faults.append(f"delay_s = {task.delay_s}")
-    for name in ("timeout_s", "expires_s"):
+    for name in ("timeout_s", "expires_s", "deadline_s"):
         value = getattr(task, name)
         if value is not None and not 0 < value < math.inf:
             faults.append(f"{name} = {value}")
@@ -178,12 +195,33 @@ def check_times(task: Task) -> None:
         )
 
 
-def _named(error: QuorateError, task_id: str) -> QuorateError:
+def _sent(waiters: list[Waiter], sending: asyncio.Task[None]) -> None:
+    """Nobody waits for ever, however the call ended, even before it began."""
+    if sending.cancelled():
+        for _, done in waiters:
+            done.cancel()
+
+
+def _give_up(waiters: list[Waiter]) -> None:
+    for _, done in waiters:
+        if not done.done():
+            done.set_exception(
+                StoreUnavailable(
+                    "The task was not enqueued.",
+                    "Its queue manager has been stopped.",
+                    "Enqueue before stop(), or open another manager.",
+                )
+            )
+
+
+def _named(error: Exception, task_id: str) -> QuorateError:
     """The error for one of several callers, with the id that makes it repeatable."""
-    if not isinstance(error, OutcomeUnknown):
+    if isinstance(error, QuorateError) and not isinstance(error, OutcomeUnknown):
         return type(error)(error.what, error.why, error.fix)
-    return OutcomeUnknown(
+    told = OutcomeUnknown(
         f"The task {task_id} may or may not have been enqueued.",
-        error.what,
+        str(error) if isinstance(error, QuorateError) else repr(error),
         f"Enqueue it again with task_id={task_id!r}: it will not run twice for that.",
     )
+    told.__cause__ = error
+    return told

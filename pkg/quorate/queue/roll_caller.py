@@ -14,7 +14,7 @@ from .desk import Desk
 from .events import TasksStranded
 from .handlers import Handlers
 from .ports import RollAnswer, RollCall
-from .running import Stop
+from .run import Stop
 
 IDLE_TIMES = 3
 """A worker without tasks calls so many times less often."""

@@ -11,69 +11,28 @@ import contextvars
 import functools
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from enum import Enum
 from typing import cast
 
-from quorate.core.codec import Json, encode
+from quorate.core.codec import Json
 from quorate.core.errors import InvalidPayload, StaleTokenError
 from quorate.core.failpoint import failpoint
 from quorate.core.lifecycle import Tasks
 
-from .context import TaskContext
+from .context import TaskContext, deadline
 from .deadlines import Deadlines
-from .decide import (
-    Failure,
-    after_cancel,
-    after_failure,
-    after_release,
-    after_success,
-    dead,
-    failure_of,
-    when_unknown,
-)
+from .decide import after_release, dead, when_unknown
 from .desk import Desk
-from .envelope import Header, read_header, read_payload
+from .envelope import read_header, read_payload
 from .events import TaskTimedOut
 from .handlers import Handler, Handlers
-from .model import DeadReason, Lease, Move, RetryPolicy
+from .judge import Judge, too_late
+from .model import DeadReason, Lease, Move
 from .ports import Finished
+from .retries import RetryBudgets
+from .run import Run, Stop
 
 MOST_THREADS = 32
-NULL = b"null"
 TIDY_UP_S = 1.0
-
-
-class Stop(Enum):
-    """Why an attempt is stopped from outside."""
-
-    TIMEOUT = "timeout"
-    CANCEL = "cancel"
-    RELEASE = "release"
-    LOST = "lost"
-
-
-class Run:
-    """One attempt under way."""
-
-    __slots__ = (
-        "begun", "context", "handler", "header", "is_marked", "is_read", "lease",
-        "limit_s", "payload", "stop", "task",
-    )  # fmt: skip
-
-    def __init__(
-        self, lease: Lease, header: Header, payload: bytes, handler: Handler
-    ) -> None:
-        self.lease = lease
-        self.header = header
-        self.payload = payload
-        self.handler = handler
-        self.limit_s = 0.0
-        self.begun = False
-        self.stop: Stop | None = None
-        self.is_marked = False
-        self.is_read = False
-        self.context: TaskContext | None = None
-        self.task: asyncio.Task[None] | None = None
 
 
 class Running:
@@ -94,6 +53,7 @@ class Running:
         self._urgent = 0
         self._deadlines: Deadlines[Run] = Deadlines(self._expired)
         self._threads: ThreadPoolExecutor | None = None
+        self._judge = Judge(desk)
         self.known_elsewhere: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
@@ -103,6 +63,11 @@ class Running:
     def urgent(self) -> int:
         """How many of them came from the first lane."""
         return self._urgent
+
+    @property
+    def budgets(self) -> RetryBudgets:
+        """How many failed tasks may be tried again soon."""
+        return self._judge.budgets
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -115,9 +80,9 @@ class Running:
         except InvalidPayload as error:
             self._end(lease, dead(lease, DeadReason.UNDECODABLE, str(error)))
             return
-        if header.expires_at is not None and self._desk.clock.now() > header.expires_at:
-            why = "It was not begun before it expired."
-            self._end(lease, dead(lease, DeadReason.EXPIRED, why))
+        late = too_late(lease, header, self._desk.clock.now())
+        if late is not None:
+            self._end(lease, late)
             return
         handler = self._handlers.find(header.name)
         if handler is None:
@@ -132,10 +97,10 @@ class Running:
             self._end(lease, after_release(lease, TIDY_UP_S))
             return
         run = Run(lease, header, payload, handler)
-        run.limit_s = (
-            header.timeout_s or handler.timeout_s or self._desk.config.attempt_timeout_s
-        )
+        run.limit_s = self._judge.limit_s(run)
         self._runs[lease.id] = run
+        if not lease.failures:
+            self.budgets.began(header.name)
         if not lease.lane:
             self._urgent += 1
         run.task = self._tasks.spawn(self._live(run), "task")
@@ -171,19 +136,19 @@ class Running:
         run.begun = True
         if run.stop is not None:
             # It was stopped between its claim and its first step.
-            self._over(run, self._after_stop(run))
+            self._over(run, self._judge.after_stop(run))
             return
         ends_at = self._deadlines.add(run, run.limit_s)
         try:
             await failpoint("queue.after_claim_before_run")
             value = await self._call(run, ends_at)
-            move = self._success(run, value)
+            move = self._judge.success(run, value)
             await failpoint("queue.after_run_before_settle")
         except asyncio.CancelledError:
-            self._over(run, self._after_stop(run))
+            self._over(run, self._judge.after_stop(run))
             raise
         except (Exception, SystemExit) as error:
-            self._over(run, self._failed(run, error))
+            self._over(run, self._judge.failed(run, error))
         else:
             self._over(run, move)
 
@@ -191,6 +156,8 @@ class Running:
         handler = run.handler
         payload = read_payload(run.payload)
         run.is_read = True
+        if run.header.deadline_at is not None:
+            deadline.set(run.header.deadline_at)
         args: tuple[object, ...] = (payload,)
         kwargs: dict[str, Json] = {}
         if run.header.is_call:
@@ -218,48 +185,6 @@ class Running:
         loop = asyncio.get_running_loop()
         value = await loop.run_in_executor(self._threads, work)
         return await value if isinstance(value, Awaitable) else value
-
-    def _success(self, run: Run, value: object) -> Move:
-        config = self._desk.config
-        keep_s = run.header.keep_result_s
-        keep_s = config.result_ttl_s if keep_s is None else keep_s
-        try:
-            body = (
-                NULL
-                if value is None
-                else encode(value, "result", config.result_max_bytes)
-            )
-        except InvalidPayload as error:
-            return dead(run.lease, DeadReason.BAD_RESULT, str(error))
-        return after_success(body, keep_s)
-
-    def _failed(self, run: Run, error: BaseException) -> Move:
-        if not run.is_read and isinstance(error, InvalidPayload):
-            return dead(run.lease, DeadReason.UNDECODABLE, str(error))
-        policy = self._policy(run)
-        failure = failure_of(error, policy)
-        return after_failure(run.lease, failure, policy, self._desk.chance)
-
-    def _after_stop(self, run: Run) -> Move | None:
-        if run.stop is Stop.LOST:
-            return None
-        if run.stop is Stop.RELEASE:
-            return after_release(run.lease)
-        if run.stop is Stop.CANCEL:
-            return after_cancel(self._desk.config.result_ttl_s)
-        policy = self._policy(run)
-        if run.stop is Stop.TIMEOUT:
-            words = f"TaskTimeout: the attempt ran longer than {run.limit_s:g} s."
-        else:
-            words = "CancelledError: something that it waited for was cancelled."
-        return after_failure(run.lease, Failure(words), policy, self._desk.chance)
-
-    def _policy(self, run: Run) -> RetryPolicy:
-        policy = run.handler.retry or self._desk.config.retry
-        attempts = run.header.attempts
-        if attempts is None or attempts == policy.attempts:
-            return policy
-        return RetryPolicy(attempts, policy.backoff, policy.give_up_on)
 
     def _over(self, run: Run, move: Move | None) -> None:
         lease = run.lease

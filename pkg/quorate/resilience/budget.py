@@ -51,10 +51,10 @@ class RetryBudget:
         self._slices: deque[_Slice] = deque()
         self._calls = self._retries = self._refused = 0
 
-    def called(self, now: float) -> None:
-        """A call has begun (its first attempt, not a retry)."""
-        self._calls += 1
-        self._slice(now).calls += 1
+    def called(self, now: float, times: int = 1) -> None:
+        """So many calls have begun (first attempts, not retries)."""
+        self._calls += times
+        self._slice(now).calls += times
 
     def take(self, now: float) -> bool:
         """Take one retry out of the budget; False if it is spent."""

@@ -4,13 +4,12 @@ A duration ends in `_s` and is in seconds. Defaults are those that DESIGN.md arg
 the reasons here are what an error says and what `config/quorate.yaml` explains.
 """
 
-# ruff: noqa: RUF009 — `setting` and `section` make dataclass fields, not values
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from quorate.core.shape import section, setting
+from quorate.core.shape import setting
 
 SECONDS = "seconds"
 
@@ -85,88 +84,6 @@ class LockSettings:
     strict: bool = setting(
         False,
         "Grant nothing for the session's ttl after another server has taken over.",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaneWeights:
-    """How often each lane is served while all of them have tasks."""
-
-    high: int = setting(16, "Urgent tasks get most turns.", unit="turns", at_least=1)
-    normal: int = setting(4, "Ordinary tasks keep moving.", unit="turns", at_least=1)
-    low: int = setting(1, "Nobody waits for ever.", unit="turns", at_least=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetrySettings:
-    """What happens to a task that failed."""
-
-    attempts: int = setting(
-        5,
-        "After so many failures a task goes to the dead letters.",
-        unit="attempts",
-        at_least=1,
-        at_most=100,
-    )
-    backoff_base_s: float = setting(
-        1.0, "The longest rest after the first failure.", unit=SECONDS, above=0
-    )
-    backoff_cap_s: float = setting(
-        600.0, "No rest between attempts is longer.", unit=SECONDS, above=0
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueSettings:
-    """Lanes, limits and patience of the task queue."""
-
-    weights: LaneWeights = section(LaneWeights)
-    retries: RetrySettings = section(RetrySettings)
-    age_floor_s: float = setting(
-        60.0,
-        "A low task that waits longer gets at least one turn in eight.",
-        unit=SECONDS,
-        above=0,
-    )
-    reserved_for_high: float = setting(
-        0.1,
-        "So much of a worker stays free for urgent tasks.",
-        unit="share",
-        at_least=0,
-        at_most=0.9,
-    )
-    concurrency: int = setting(
-        32,
-        "Tasks that one worker process runs at once.",
-        unit="tasks",
-        at_least=1,
-        at_most=10_000,
-    )
-    attempt_timeout_s: float = setting(
-        300.0,
-        "An attempt that runs longer is stopped and counts as failed.",
-        unit=SECONDS,
-        above=0,
-    )
-    result_ttl_s: float = setting(
-        3600.0,
-        "A result that nobody fetched is forgotten after this time.",
-        unit=SECONDS,
-        at_least=1,
-    )
-    grace_s: float = setting(
-        25.0,
-        "Running tasks may finish so long when a worker stops; below the 30 s that "
-        "Kubernetes waits.",
-        unit=SECONDS,
-        at_least=0,
-    )
-    payload_max_bytes: int = setting(
-        262_144,
-        "Larger payloads belong in a store; the task carries a reference.",
-        unit="bytes",
-        at_least=1024,
-        at_most=16_777_216,
     )
 
 

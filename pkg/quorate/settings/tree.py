@@ -20,12 +20,12 @@ from .owner import (
     HealthCheckSettings,
     MessagingSettings,
 )
+from .queueing import QueueSettings
 from .sections import (
     HealthSettings,
     LockSettings,
     LoggingSettings,
     MetricsSettings,
-    QueueSettings,
     ReactionSettings,
     RegistrySettings,
     SessionSettings,

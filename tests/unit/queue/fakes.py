@@ -13,7 +13,7 @@ from quorate.core.fence import Fence
 from quorate.lease.lease import LeaseTerms
 from quorate.queue.desk import Desk
 from quorate.queue.envelope import Header, seal
-from quorate.queue.model import Lease, MoveKind, QueueConfig, QueueStats, TaskState
+from quorate.queue.model import Lease, MoveKind, QueueConfig, TaskState
 from quorate.queue.ports import (
     Answer,
     Finished,
@@ -24,6 +24,7 @@ from quorate.queue.ports import (
     RollCall,
     TakenBack,
 )
+from quorate.queue.views import QueueStats
 
 
 class FakeSession:

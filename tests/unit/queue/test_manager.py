@@ -23,9 +23,7 @@ from quorate.queue.counts import WorkerTally
 from quorate.queue.declared import async_task
 from quorate.queue.manager import QueueManager
 from quorate.queue.model import (
-    Explanation,
     QueueConfig,
-    QueueStats,
     QueueType,
     Task,
     TaskPriority,
@@ -34,6 +32,7 @@ from quorate.queue.model import (
 from quorate.queue.orders import read_orders
 from quorate.queue.ports import Found
 from quorate.queue.redis.queues import Place
+from quorate.queue.views import Explanation, QueueStats
 from quorate.settings.load import load_settings
 from quorate.wire.keys import Keyspace
 

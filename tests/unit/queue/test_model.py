@@ -10,10 +10,10 @@ from quorate.core.errors import InvalidInput
 from quorate.queue.model import (
     LaneWeights,
     QueueConfig,
-    QueueStats,
     RetryPolicy,
     TaskPriority,
 )
+from quorate.queue.views import QueueStats
 
 
 def test_medium_is_another_word_for_normal():

@@ -12,6 +12,7 @@ from quorate.core.errors import InvalidInput, OutcomeUnknown, StoreUnavailable
 from quorate.core.fence import Fence, enter_fence, leave_fence
 from quorate.core.lifecycle import Tasks
 from quorate.queue import producer as module
+from quorate.queue.context import deadline
 from quorate.queue.envelope import read_header
 from quorate.queue.model import QueueConfig, Task, TaskPriority
 from quorate.queue.producer import Producer
@@ -63,13 +64,13 @@ async def test_calls_are_bounded_in_bytes(producer, broker, monkeypatch):
 async def test_what_is_asked_for_travels_along(producer, broker, clock):
     task = Task(
         name="work", priority=TaskPriority.LOW, id="mine", timeout_s=2.0, attempts=4,
-        expires_s=60.0, keep_result_s=5.0, is_call=True,
+        expires_s=60.0, deadline_s=90.0, keep_result_s=5.0, is_call=True,
     )  # fmt: skip
 
     assert await producer.enqueue(task) == "mine"
 
     header, _ = read_header(broker.envelopes["mine"])
-    assert header == ("work", 2.0, 4, clock.now() + 60, 5.0, True)
+    assert header == ("work", 2.0, 4, clock.now() + 60, 5.0, True, clock.now() + 90)
     assert list(broker.lanes[2]) == ["mine"]
 
 
@@ -164,6 +165,66 @@ async def test_names_are_remembered_up_to_a_limit(producer, monkeypatch):
         producer.pack(Task(name=f"work{n}"))
 
     assert len(producer._good_names) <= 4
+
+
+async def test_a_task_inherits_the_deadline_of_the_one_that_enqueues_it(
+    producer, broker, clock
+):
+    ends_at = clock.now() + 5.0
+    token = deadline.set(ends_at)
+
+    await producer.enqueue_many(
+        [
+            Task(name="work", id="none"),
+            Task(name="work", id="later", deadline_s=60.0),
+            Task(name="work", id="sooner", deadline_s=1.0),
+        ]
+    )
+    deadline.reset(token)
+
+    until = {
+        task: read_header(envelope)[0].deadline_at
+        for task, envelope in broker.envelopes.items()
+    }
+    assert until == {"none": ends_at, "later": ends_at, "sooner": clock.now() + 1.0}
+
+
+async def test_an_error_that_nobody_expected_reaches_every_caller(producer, broker):
+    async def broken(parcels, fence):
+        raise ZeroDivisionError("no")
+
+    broker.enqueue = broken
+
+    async with asyncio.timeout(1):
+        told = await asyncio.gather(
+            *(producer.enqueue(Task(name="work")) for _ in range(3)),
+            return_exceptions=True,
+        )
+
+    assert [type(error) for error in told] == [OutcomeUnknown] * 3
+    assert isinstance(told[0].__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2])
+async def test_nobody_waits_for_a_call_that_never_began(broker, clock, turns):
+    """Stopped before the turn's call was made, before it began, or while it was out."""
+
+    async def silent(parcels, fence):
+        await asyncio.Event().wait()
+
+    broker.enqueue = silent
+    tasks = Tasks()
+    producer = Producer(lambda _queue: broker, QueueConfig(), tasks, clock)
+    caller = asyncio.ensure_future(producer.enqueue(Task(name="work")))
+    await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+    await tasks.close()
+
+    with pytest.raises((StoreUnavailable, asyncio.CancelledError)):
+        async with asyncio.timeout(1):
+            await caller
 
 
 async def test_tasks_of_one_grant_share_a_call_and_no_other_does(producer, broker):

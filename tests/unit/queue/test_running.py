@@ -9,14 +9,23 @@ import threading
 import pytest
 from tests.unit.queue.fakes import FakeBroker, FakeSession, a_desk
 
-from quorate.core.errors import StaleTokenError
+from quorate.core.errors import InvalidInput, StaleTokenError
 from quorate.core.lifecycle import Tasks
+from quorate.queue.context import deadline
 from quorate.queue.envelope import Header, seal
 from quorate.queue.events import TaskTimedOut
 from quorate.queue.handlers import Handlers
-from quorate.queue.model import Lease, MoveKind, QueueConfig, RetryPolicy, TaskPriority
-from quorate.queue.running import Running, Stop
-from quorate.resilience.backoff import constant
+from quorate.queue.model import (
+    ErrorRule,
+    Lease,
+    MoveKind,
+    QueueConfig,
+    RetryPolicy,
+    TaskPriority,
+)
+from quorate.queue.run import Stop
+from quorate.queue.running import Running
+from quorate.resilience.backoff import constant, exponential
 from quorate.testing.failpoints import armed
 
 CONFIG = QueueConfig(
@@ -422,3 +431,110 @@ async def test_a_fault_between_claim_and_settlement_is_a_failed_attempt(stage, p
     with armed(f"{point}=raise"):
         stage.admit()
         assert (await stage.move()).kind is MoveKind.RETRY
+
+
+# -- patience with errors, and deadlines -----------------------------------------------
+
+
+RULES = (
+    ErrorRule(KeyError, attempts=1),
+    ErrorRule(TimeoutError, attempts=9, backoff=constant(7.0)),
+    ErrorRule(LookupError, backoff=constant(3.0)),
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "failures", "kind", "delay_s"),
+    [
+        (KeyError("k"), 0, MoveKind.DEAD, 0.0),
+        (IndexError("i"), 1, MoveKind.RETRY, 3.0),
+        (IndexError("i"), 2, MoveKind.DEAD, 0.0),
+        (TimeoutError("t"), 7, MoveKind.RETRY, 7.0),
+        (RuntimeError("r"), 1, MoveKind.RETRY, 0.5),
+    ],
+)
+async def test_each_kind_of_error_may_have_a_patience_of_its_own(
+    stage, error, failures, kind, delay_s
+):
+    async def work(payload):
+        raise error
+
+    policy = RetryPolicy(3, constant(0.5), rules=RULES)
+    stage.handlers.add("work", work, retry=policy)
+    stage.admit(failures=failures)
+
+    move = await stage.move()
+    assert (move.kind, move.delay_s) == (kind, delay_s)
+
+
+async def test_an_attempt_that_takes_too_long_is_a_timeout_for_the_rules(stage):
+    async def work(payload):
+        await asyncio.Event().wait()
+
+    stage.handlers.add("work", work, retry=RetryPolicy(1, rules=RULES))
+    stage.admit(timeout_s=0.01)
+
+    assert (await stage.move()).delay_s == 7.0
+
+
+async def test_an_attempt_ends_at_the_deadline_and_is_not_repeated(stage, clock):
+    async def work(payload):
+        await asyncio.Event().wait()
+
+    stage.handlers.add("work", work, retry=RetryPolicy(3, constant(0.2)))
+    stage.admit(deadline_at=clock.now() + 0.12)
+
+    move = await stage.move()
+    assert move.kind is MoveKind.DEAD
+    assert stage.note()["reason"] == "deadline"
+    assert "longer than 0.1 s" in stage.note()["error"]
+
+
+async def test_a_retry_that_would_come_after_the_deadline_is_not_made(stage, clock):
+    async def work(payload):
+        raise RuntimeError("no")
+
+    stage.handlers.add("work", work)
+    stage.admit(deadline_at=clock.now() + 0.4)
+
+    await stage.move()
+    assert stage.note()["reason"] == "deadline"
+
+
+async def test_what_is_past_its_deadline_is_not_begun(stage, clock):
+    stage.handlers.add("work", pytest.fail)
+    stage.admit(deadline_at=clock.now())
+
+    await stage.move()
+    assert stage.note()["reason"] == "deadline"
+
+
+async def test_a_handler_knows_its_deadline(stage, clock):
+    seen = []
+
+    async def work(payload):
+        seen.append(deadline.get())
+
+    stage.handlers.add("work", work)
+    stage.admit(deadline_at=clock.now() + 60)
+    await stage.move()
+
+    assert seen == [clock.now() + 60]
+    assert deadline.get() is None
+
+
+async def test_a_retry_beyond_the_budget_of_its_name_rests_longer(stage):
+    async def work(payload):
+        raise RuntimeError("no")
+
+    stage.running.budgets._floor_per_s = stage.running.budgets._share = 0.0
+    stage.handlers.add("work", work, retry=RetryPolicy(3, exponential(1.0, 600.0)))
+    stage.admit()
+
+    assert (await stage.move()).delay_s >= 300
+    assert stage.running.budgets.postponed == 1
+
+
+def test_a_rule_without_attempts_is_refused():
+    with pytest.raises(InvalidInput):
+        ErrorRule(KeyError, attempts=0)

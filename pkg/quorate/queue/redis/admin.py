@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from quorate.core.codec import decode
 from quorate.core.errors import InvalidInput
-from quorate.queue.model import ALL_SHED, PRIORITIES, Explanation, TaskState
+from quorate.queue.model import ALL_SHED, PRIORITIES, TaskState
 from quorate.queue.ports import Audit
+from quorate.queue.views import Explanation
 from quorate.wire.link import Reply
 from quorate.wire.ports import Caller
 from quorate.wire.scripts import load

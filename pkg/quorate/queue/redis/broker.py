@@ -19,7 +19,6 @@ from quorate.queue.model import (
     Lease,
     MoveKind,
     QueueConfig,
-    QueueStats,
     TaskState,
 )
 from quorate.queue.ports import (
@@ -31,6 +30,7 @@ from quorate.queue.ports import (
     RollCall,
     TakenBack,
 )
+from quorate.queue.views import QueueStats
 from quorate.wire.ports import Caller
 from quorate.wire.scripts import load
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from quorate.core.codec import decode
 from quorate.core.errors import InvalidPayload
 from quorate.queue.envelope import read_header, read_payload
-from quorate.queue.model import PRIORITIES, DeadLetter
+from quorate.queue.model import PRIORITIES
+from quorate.queue.views import DeadLetter
 from quorate.wire.ports import Caller
 from quorate.wire.scripts import Script, load
 

@@ -1,0 +1,52 @@
+"""A hand on whole queues: what every worker heeds from its next exchange on."""
+
+from __future__ import annotations
+
+from .lookup import Lookup
+from .model import DEFAULT_QUEUE
+from .ports import DeadLetters
+from .redis.queues import Place
+
+
+class Steering:
+    """What a queue manager offers to who looks after the queues."""
+
+    _lookup: Lookup
+
+    def place(self, queue: str = DEFAULT_QUEUE) -> Place:
+        """One queue from every side: broker, results, dead letters, admin."""
+        return self._lookup.place(queue)
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """Tasks of the default queue that were set aside: list, replay, purge.
+
+        Of another queue: `place(queue).dead_letters`.
+        """
+        return self.place().dead_letters
+
+    async def set_shed(self, level: int, *, queue: str | None = None) -> None:
+        """Serve fewer lanes in every worker, from its next exchange on.
+
+        0 serves all, 1 stops LOW, 2 stops NORMAL too, 3 stops everything. For all
+        queues of this process unless one is named. Nothing is lost meanwhile.
+        """
+        for name in (queue,) if queue else self._lookup.queues:
+            await self.place(name).admin.shed(level)
+
+    async def shed_level(self) -> int:
+        """The highest shed level among the queues of this process."""
+        return max(
+            [
+                (await self.place(name).broker.stats()).shed_level
+                for name in self._lookup.queues
+            ]
+        )
+
+    async def pause(self, queue: str = DEFAULT_QUEUE) -> None:
+        """No worker claims from this queue any more; what runs goes on."""
+        await self.place(queue).admin.pause(paused=True)
+
+    async def resume(self, queue: str = DEFAULT_QUEUE) -> None:
+        """Workers claim from this queue again."""
+        await self.place(queue).admin.pause(paused=False)

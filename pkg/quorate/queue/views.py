@@ -1,0 +1,60 @@
+"""What can be seen of a queue: values for people and for who looks after it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quorate.core.codec import Json
+
+from .model import TaskPriority, TaskState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A task that was set aside, with what is known of its end.
+
+    `payload` is None if the envelope could not be read.
+    """
+
+    id: str
+    name: str
+    reason: str
+    error: str
+    attempt: int
+    priority: TaskPriority
+    died_at: float
+    payload: Json = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStats:
+    """One queue, as the server sees it now. Ages in seconds; None if the lane is empty.
+
+    The age of a task whose id was given by its producer is not known.
+    """
+
+    queue: str
+    ready: dict[TaskPriority, int]
+    running: dict[TaskPriority, int]
+    oldest_age_s: dict[TaskPriority, float | None]
+    scheduled: int
+    dead: int
+    shed_level: int
+    paused: bool
+
+    @property
+    def depth(self) -> int:
+        """Tasks that could start now, over all lanes."""
+        return sum(self.ready.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Where a task is, and what keeps it from running."""
+
+    id: str
+    state: TaskState
+    why: str
+    attempt: int = 1
+    crashes: int = 0
+    progress: str = ""
