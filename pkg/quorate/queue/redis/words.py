@@ -1,0 +1,25 @@
+"""How tasks and times are written for the scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quorate.queue.ports import Parcel
+
+
+def put_in_words(queue: str, parcels: Sequence[Parcel]) -> list[str | bytes | int]:
+    """What enqueue.lua, and whatever includes it, is given."""
+    words: list[str | bytes | int] = [queue]
+    for parcel in parcels:
+        due = (
+            milliseconds(parcel.delay_s)
+            if parcel.at is None
+            else f"={milliseconds(parcel.at)}"
+        )
+        words += (parcel.id, parcel.lane, due, parcel.envelope)
+    return words
+
+
+def milliseconds(seconds: float) -> int:
+    """Seconds as the server counts them; nothing is below zero."""
+    return max(0, round(seconds * 1000))
