@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
+from datetime import datetime
 
 from quorate.backend import Backend
 from quorate.core.codec import Json
 from quorate.core.events import Emit
+from quorate.core.ids import new_session_id
 from quorate.core.lifecycle import Tasks
 from quorate.lease.sweeper import Room
 
 from .choosing import queues_on
 from .counts import QueueCounts
 from .declared import carry_with
+from .flowing import Flows
 from .handlers import HandlerFunction, Handlers
 from .lookup import Lookup, unknown
 from .model import (
@@ -24,7 +27,11 @@ from .model import (
     TaskPriority,
     TaskState,
 )
-from .producer import Producer
+from .outbox import outbox_of
+from .ports import Broker
+from .producer import Producer, moment_of
+from .scheduler import Bench, Scheduler
+from .scheduling import Scheduling
 from .sights import WorkerSight
 from .steering import Steering
 from .views import Explanation, QueueStats
@@ -34,7 +41,7 @@ from .workforce import Outfit, Workforce, WorkPlan
 DEFAULT_WORKERS = 4
 
 
-class QueueManager(Steering):
+class QueueManager(Steering, Scheduling, Flows):
     """Queues on one open backend. `await start()` before use, `await stop()` after it.
 
     At least once: a task runs again if its worker died or lost its session, and a
@@ -53,31 +60,34 @@ class QueueManager(Steering):
         self.config = config or QueueConfig()
         emit = emit or backend.emit
         self._backend = backend
-        self._transport = transport
-        self._owns_backend = False
+        self._servers = [each for each in (transport, backend) if each is not None]
+        self._owned: list[Backend] = []
         self._tasks = Tasks(emit, backend.clock)
         self._queues = queues_on(backend, self.config, emit, transport)
         self._lookup = Lookup(self._queues.place, self.config.queues)
         self._mailbox = self._queues.mailbox(backend.session.id)
         self._waiting = Waiting(backend.clock)
-        self._producer = Producer(
-            lambda queue: self.place(queue).broker,
-            self.config,
-            self._tasks,
-            backend.clock,
-        )
+        self._producer = Producer(self._broker, self.config, self._tasks, backend.clock)
         self._producer.longest_attempt_s = self._queues.longest_attempt_s
+        self._producer.outbox = outbox_of(backend, self.config, self._broker)
         self._handlers = Handlers()
         self._workforce = Workforce(
             backend, self._queues, self._mailbox, self._handlers, self.config, emit
         )
         self._workforce.transport = transport
+        bench = Bench(
+            new_session_id(), self._producer.pack, emit, backend.clock, backend.chance
+        )
+        self._scheduler = Scheduler(bench)
+        self._clock, self._asked = backend.clock, self
         self._leave: Callable[[], None] | None = None
 
     # -- opening and closing ---------------------------------------------------------
 
     async def start(self) -> None:
         """Be there for declared tasks, and tidy up after dead workers."""
+        if self._producer.outbox is not None:
+            await self._producer.outbox.start()
         room = Room(clean=self._queues.clean, index_key=self._queues.index_key)
         self._backend.sweeper.add(room)
         await self._queues.start()
@@ -87,6 +97,7 @@ class QueueManager(Steering):
 
     async def stop(self) -> None:
         """Let workers drain and end. Twice is harmless."""
+        await self._scheduler.stop()
         await self._workforce.stop()
         if self._leave is not None:
             self._leave()
@@ -94,14 +105,14 @@ class QueueManager(Steering):
         self._mailbox.close()
         await self._tasks.close()
         await self._queues.stop()
-        if self._owns_backend:
-            if self._transport is not None:
-                await self._transport.stop()
-            await self._backend.stop()
+        if self._producer.outbox is not None:
+            await self._producer.outbox.stop()
+        for server in self._owned:
+            await server.stop()
 
     def owns_backend(self) -> None:
         """Its backends were opened for this manager alone: stop them together."""
-        self._owns_backend = True
+        self._owned = self._servers
 
     def outfit(self, outfit: Outfit) -> None:
         """What worker processes are told about the node to open around them."""
@@ -124,15 +135,18 @@ class QueueManager(Steering):
         priority: TaskPriority = TaskPriority.NORMAL,
         queue: str = DEFAULT_QUEUE,
         delay_s: float = 0.0,
+        at: float | datetime | None = None,
         task_id: str | None = None,
         timeout_s: float | None = None,
         attempts: int | None = None,
     ) -> str:
         """Put a task in and return its id, when the server has it.
 
-        With a `task_id` of your own, asking twice enqueues once. Raises `InvalidInput`
-        before anything is sent; `StoreUnavailable` if nothing was enqueued;
-        `OutcomeUnknown` if it may have been, and then names the id to repeat it with.
+        It waits for `delay_s`, or `at` a moment: a datetime with a zone, or seconds
+        since the epoch. With a `task_id` of your own, asking twice enqueues once.
+        Raises `InvalidInput` before anything is sent; `StoreUnavailable` if nothing was
+        enqueued; `OutcomeUnknown` if it may have been, and then names the id to repeat
+        it with.
         """
         return await self.carry(
             Task(
@@ -142,6 +156,7 @@ class QueueManager(Steering):
                 priority=priority,
                 id=task_id,
                 delay_s=delay_s,
+                at=moment_of(at),
                 timeout_s=timeout_s,
                 attempts=attempts,
             )
@@ -194,8 +209,11 @@ class QueueManager(Steering):
         plan = replace(plan, prepare=(*plan.prepare, *prepare))
         if in_process:
             await self._workforce.start_here(plan)
+            served = plan.queues or self._workforce.queues_served()
+            self._scheduler.look_after((q, self.place(q).schedules) for q in served)
         else:
             await self._workforce.start_children(worker_count, plan)
+        await self._put_declared_schedules()
 
     async def stop_workers(self) -> None:
         """Let workers drain: what runs may end within the grace, the rest goes back."""
@@ -270,6 +288,9 @@ class QueueManager(Steering):
             workers=len(self._workforce.pids),
             **asdict(self._workforce.tally()),
         )
+
+    def _broker(self, queue: str) -> Broker:
+        return self.place(queue).broker
 
     def _missed(self) -> None:
         self._waiting.look_again()

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from .capabilities import EVERYTHING, Capability
+from .flow_store import FlowStore
 from .ports import Broker, Claims, DeadLetters, QueueAdmin, Results
 from .redis.mailbox import Mailbox
+from .schedule_store import ScheduleStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Place:
     admin: QueueAdmin
     capabilities: frozenset[Capability] = field(default=EVERYTHING)
     longest_attempt_s: float = math.inf
+    schedules: ScheduleStore | None = None
+    flows: FlowStore | None = None
 
 
 class Queues(Protocol):

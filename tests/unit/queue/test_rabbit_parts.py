@@ -136,7 +136,7 @@ def message(properties: spec.Basic.Properties) -> SimpleNamespace:
 def test_a_record_travels_in_headers():
     record = Record(lane=2, turn=3, failures=1, crashes=2, bounces=4)
 
-    letter = read(message(properties_of("id", record, 0)), 2)
+    letter = read(message(properties_of("id", record)), 2)
 
     assert (letter.id, letter.record, letter.envelope) == ("id", record, b"e")
     lease = letter.lease("s", 9, crashes=5)
@@ -145,14 +145,14 @@ def test_a_record_travels_in_headers():
 
 
 def test_a_fresh_task_has_a_clean_record():
-    properties = fresh(Parcel("id", 1, 0.0, b"e"), 0)
+    properties = fresh(Parcel("id", 1, 0.0, b"e"))
 
     assert properties.headers == {"q-lane": 1}
     assert (properties.message_id, properties.delivery_mode) == ("id", 2)
 
 
 def test_the_first_return_is_forgiven_and_so_are_those_survived():
-    letter = read(message(properties_of("id", Record(1, crashes=1), 0)), 1)
+    letter = read(message(properties_of("id", Record(1, crashes=1))), 1)
     returned = type(letter)("id", letter.record, b"e", 3, letter.message)
 
     assert letter.crashes_but(0) == 1

@@ -52,12 +52,12 @@ class HybridBroker:
     async def enqueue(
         self, parcels: Sequence[Parcel], fence: Fence | None = None
     ) -> list[bool]:
-        now = [each for each in parcels if each.delay_s <= 0]
+        now = [each for each in parcels if is_now(each)]
         if fence is not None or not now:
             return await self._redis.enqueue(parcels, fence)
         if len(now) == len(parcels):
             return await self._send(now)
-        later = [each for each in parcels if each.delay_s > 0]
+        later = [each for each in parcels if not is_now(each)]
         sent = dict(zip((p.id for p in now), await self._send(now), strict=True))
         kept = await self._redis.enqueue(later)
         sent.update(zip((each.id for each in later), kept, strict=True))
@@ -122,3 +122,8 @@ class HybridBroker:
             put_in.append(each.id in fresh)
             fresh.discard(each.id)
         return put_in
+
+
+def is_now(parcel: Parcel) -> bool:
+    """Is it to be done as soon as somebody has time?"""
+    return parcel.delay_s <= 0 and parcel.at is None

@@ -42,9 +42,8 @@ class Lanes:
         """Put tasks in; returns when the broker has them."""
         if not parcels:
             return
-        now_s = self._wire.clock.now()
         messages = [
-            Message(self.shapes[each.lane].name, each.envelope, fresh(each, now_s))
+            Message(self.shapes[each.lane].name, each.envelope, fresh(each))
             for each in parcels
         ]
         await self.ensure()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from quorate.core.events import Emit
 from quorate.core.lifecycle import Tasks
@@ -67,13 +68,11 @@ class HybridQueues:
                 inner.broker, inner.claims, transit, lanes, relay, lambda: self._tasks
             )
             self._brokers[queue] = broker
-            found = self._places[queue] = Place(
-                queue=queue,
-                tag=inner.tag,
+            found = self._places[queue] = replace(
+                inner,
                 broker=broker,
                 claims=broker,
                 results=HybridResults(inner.results, transit),
-                dead_letters=inner.dead_letters,
                 admin=HybridAdmin(inner.admin, transit),
             )
         return found

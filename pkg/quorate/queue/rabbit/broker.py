@@ -40,7 +40,7 @@ from .dead_letters import burial
 from .letters import Letter, Record
 from .memory import Memory
 from .reception import Harvest, Reception, next_copy
-from .sending import Sending
+from .sending import Sending, delay_until
 from .topology import Topology
 
 HOLD_S = 5.0
@@ -208,7 +208,10 @@ class RabbitBroker:
             elif move.kind is MoveKind.DEAD:
                 dead.append((letter, move.body))
         if again:
-            await self.sending.copies([_copy(letter, move) for letter, move in again])
+            now_s = self._wire.clock.now()
+            await self.sending.copies(
+                [_copy(letter, move, now_s) for letter, move in again]
+            )
         if dead:
             await self._bury(dead)
         for letter, _ in (*again, *dead):
@@ -268,7 +271,7 @@ class RabbitBroker:
         return counts[0], counts[1], counts[2]
 
 
-def _copy(letter: Letter, move: Move) -> tuple[str, Record, bytes, float]:
+def _copy(letter: Letter, move: Move, now_s: float) -> tuple[str, Record, bytes, float]:
     failures, crashes, bounces = move.record
     record = next_copy(letter, failures=failures, crashes=crashes, bounces=bounces)
-    return letter.id, record, letter.envelope, move.delay_s
+    return letter.id, record, letter.envelope, delay_until(move.at, now_s, move.delay_s)

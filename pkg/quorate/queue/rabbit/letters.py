@@ -68,7 +68,7 @@ class Letter:
         )
 
 
-def properties_of(task_id: str, record: Record, now_s: float) -> Basic.Properties:
+def properties_of(task_id: str, record: Record) -> Basic.Properties:
     """The properties of a message."""
     return Basic.Properties(
         message_id=task_id,
@@ -78,9 +78,9 @@ def properties_of(task_id: str, record: Record, now_s: float) -> Basic.Propertie
     )
 
 
-def fresh(parcel: Parcel, now_s: float) -> Basic.Properties:
+def fresh(parcel: Parcel) -> Basic.Properties:
     """Of a task that is enqueued now."""
-    return properties_of(parcel.id, FRESH[parcel.lane], now_s)
+    return properties_of(parcel.id, FRESH[parcel.lane])
 
 
 def read(message: DeliveredMessage, lane: int) -> Letter:

@@ -63,17 +63,21 @@ class Sending:
         now_s = self._wire.clock.now()
         await self.publish(
             [
-                (parcel.lane, parcel.delay_s, parcel.envelope, fresh(parcel, now_s))
-                for parcel in parcels
+                (
+                    each.lane,
+                    delay_until(each.at, now_s, each.delay_s),
+                    each.envelope,
+                    fresh(each),
+                )
+                for each in parcels
             ]
         )
 
     async def copies(self, tasks: Sequence[tuple[str, Record, bytes, float]]) -> None:
         """Put further copies in: id, record, envelope, delay."""
-        now_s = self._wire.clock.now()
         await self.publish(
             [
-                (record.lane, delay_s, envelope, properties_of(task_id, record, now_s))
+                (record.lane, delay_s, envelope, properties_of(task_id, record))
                 for task_id, record, envelope, delay_s in tasks
             ]
         )
@@ -158,3 +162,8 @@ class Sending:
             return Message(name, body, properties)  # type: ignore[arg-type]
         exchange = entry(self.topology.namespace, seconds)
         return Message(routing_key(seconds, name), body, properties, exchange)  # type: ignore[arg-type]
+
+
+def delay_until(at: float | None, now_s: float, delay_s: float) -> float:
+    """How long from now: until the wall time `at`, or else `delay_s`."""
+    return delay_s if at is None else max(0.0, at - now_s)

@@ -14,9 +14,11 @@ from quorate.wire.redis import Wire
 from .admin import RedisQueueAdmin
 from .broker import RedisBroker
 from .dead_letters import RedisDeadLetters
+from .flows import RedisFlows
 from .keys import QueueKeys, queues_of_key, with_claims_key
 from .mailbox import Mailbox
 from .results import RedisResults
+from .schedules import RedisSchedules
 
 
 class RedisQueues:
@@ -56,6 +58,8 @@ class RedisQueues:
                 results=RedisResults(calls, keys),
                 dead_letters=RedisDeadLetters(calls, keys),
                 admin=RedisQueueAdmin(calls, keys),
+                schedules=RedisSchedules(calls, keys),
+                flows=RedisFlows(calls, keys),
             )
         return found
 
