@@ -1,4 +1,4 @@
-"""All runs one after the other, and all planted bugs against the runs that catch them.
+"""All runs, and all planted bugs against the runs that catch them.
 
 A run needs nothing but its seed, so it can be repeated alone.
 A bug is caught if its run is not valid, and tried a few times with other seeds before
@@ -7,17 +7,20 @@ it counts as missed: a fault has to fall upon the right moment.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.fake_clock import MissingCompiler
 from tests.faults.lock_bugs import BUGS, Bug
-from tests.faults.lock_runs import run
-from tests.faults.stage import Result, Stage
-from tests.servers import MissingServer
+from tests.faults.one_run import LeftOut, run_apart
+from tests.faults.stage import Result
 
+ALONE = ("L1", "L8", "L10")
+"""They work without a rest; beside others they would show how those feel."""
+
+LONG = ("L6 safe", "L2", "L3", "L6 default")
 BUG_SCALE = 0.02
 TRIES = 3
 
@@ -38,33 +41,47 @@ async def campaign(
     directory: Path,
     seed: int,
     scale: float,
-    names: Iterable[str],
+    names: Sequence[str],
+    *,
+    at_once: int,
     told: Callable[[Result], None],
 ) -> tuple[list[Result], list[str]]:
-    """The results, and why a run was left out."""
-    results: list[Result] = []
+    """The results, and why a run was left out. What needs the machine runs alone."""
+    results: dict[str, Result] = {}
     left_out: list[str] = []
+    places = asyncio.Semaphore(at_once)
+
+    async def one(name: str) -> None:
+        async with places:
+            try:
+                place = directory / name.replace(" ", "-")
+                results[name] = await run_apart(name, place, seed, scale)
+            except LeftOut as error:
+                left_out.append(f"{name} was left out: {error}")
+            else:
+                told(results[name])
+
     for name in names:
-        place = directory / name.replace(" ", "-")
-        try:
-            result = await run(name, Stage(place, seed, scale))
-        except (MissingCompiler, MissingServer) as error:
-            left_out.append(f"{name} was left out: {error}")
-            continue
-        told(result)
-        results.append(result)
-    return results, left_out
+        if name in ALONE:
+            await one(name)
+    first = sorted(set(names) - set(ALONE), key=lambda name: name not in LONG)
+    await asyncio.gather(*map(one, first))
+    return [results[name] for name in names if name in results], left_out
 
 
 async def planted(
-    directory: Path, seed: int, told: Callable[[Caught], None]
+    directory: Path, seed: int, *, at_once: int, told: Callable[[Caught], None]
 ) -> list[Caught]:
     """What became of each planted bug."""
-    found: list[Caught] = []
-    for name, bug in BUGS.items():
-        found.append(caught := await catches(directory, name, bug, seed))
-        told(caught)
-    return found
+    places = asyncio.Semaphore(at_once)
+
+    async def one(name: str, bug: Bug) -> Caught:
+        async with places:
+            caught = await catches(directory, name, bug, seed)
+            told(caught)
+            return caught
+
+    return await asyncio.gather(*(one(*named) for named in BUGS.items()))
 
 
 async def catches(directory: Path, name: str, bug: Bug, seed: int) -> Caught:
@@ -73,7 +90,7 @@ async def catches(directory: Path, name: str, bug: Bug, seed: int) -> Caught:
     result: Result | None = None
     for attempt in range(TRIES):
         place = directory / "planted" / f"{name}-{attempt}"
-        result = await run(bug.run, Stage(place, seed + attempt, BUG_SCALE, (name,)))
+        result = await run_apart(bug.run, place, seed + attempt, BUG_SCALE, (name,))
         if result.ruling == "invalid":
             break
     assert result is not None
