@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.lock_bugs import BUGS, Bug
-from tests.faults.one_run import LeftOut, run_apart
+from tests.faults.apart import LeftOut, run_apart
+from tests.faults.bugs import Bug
+from tests.faults.running import Run
 from tests.faults.stage import Result
 
-ALONE = ("L1", "L8", "L10")
-"""They work without a rest; beside others they would show how those feel."""
-
-LONG = ("L6 safe", "L2", "L3", "L6 default")
 BUG_SCALE = 0.02
 TRIES = 3
 
@@ -37,60 +34,86 @@ class Caught:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """The runs of one subject, the bugs they have to catch, and words for its page.
+
+    `counted` is the number of each run that stands in the table. `beside`: the runs
+    that may go on beside each other, the longest first; the others are alone.
+    """
+
+    name: str
+    runs: Mapping[str, Run]
+    bugs: Mapping[str, Bug]
+    head: str
+    words: str
+    counted: str
+    beside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is done, drawn from what, and how many runs are at it at once."""
+
+    seed: int
+    scale: float
+    at_once: int
+
+
 async def campaign(
+    suite: Suite,
     directory: Path,
-    seed: int,
-    scale: float,
+    size: Size,
     names: Sequence[str],
-    *,
-    at_once: int,
     told: Callable[[Result], None],
 ) -> tuple[list[Result], list[str]]:
-    """The results, and why a run was left out. What needs the machine runs alone."""
+    """The results, and why a run was left out. First those that want to be alone."""
     results: dict[str, Result] = {}
     left_out: list[str] = []
-    places = asyncio.Semaphore(at_once)
+    places = asyncio.Semaphore(size.at_once)
 
     async def one(name: str) -> None:
+        place = directory / name.replace(" ", "-")
         async with places:
             try:
-                place = directory / name.replace(" ", "-")
-                results[name] = await run_apart(name, place, seed, scale)
+                found = await run_apart(suite.name, name, place, size.seed, size.scale)
             except LeftOut as error:
                 left_out.append(f"{name} was left out: {error}")
-            else:
-                told(results[name])
+                return
+        told(found)
+        results[name] = found
 
     for name in names:
-        if name in ALONE:
+        if name not in suite.beside:
             await one(name)
-    first = sorted(set(names) - set(ALONE), key=lambda name: name not in LONG)
-    await asyncio.gather(*map(one, first))
+    await asyncio.gather(*(one(name) for name in suite.beside if name in names))
     return [results[name] for name in names if name in results], left_out
 
 
 async def planted(
-    directory: Path, seed: int, *, at_once: int, told: Callable[[Caught], None]
+    suite: Suite, directory: Path, size: Size, told: Callable[[Caught], None]
 ) -> list[Caught]:
     """What became of each planted bug."""
-    places = asyncio.Semaphore(at_once)
+    places = asyncio.Semaphore(size.at_once if suite.beside else 1)
 
-    async def one(name: str, bug: Bug) -> Caught:
+    async def one(name: str) -> Caught:
         async with places:
-            caught = await catches(directory, name, bug, seed)
-            told(caught)
-            return caught
+            caught = await catches(suite, directory, name, size.seed)
+        told(caught)
+        return caught
 
-    return await asyncio.gather(*(one(*named) for named in BUGS.items()))
+    return await asyncio.gather(*map(one, suite.bugs))
 
 
-async def catches(directory: Path, name: str, bug: Bug, seed: int) -> Caught:
+async def catches(suite: Suite, directory: Path, name: str, seed: int) -> Caught:
     """Run with the bug planted until it is caught, or tried often enough."""
-    began = time.monotonic()
+    began, bug = time.monotonic(), suite.bugs[name]
     result: Result | None = None
     for attempt in range(TRIES):
         place = directory / "planted" / f"{name}-{attempt}"
-        result = await run_apart(bug.run, place, seed + attempt, BUG_SCALE, (name,))
+        result = await run_apart(
+            suite.name, bug.run, place, seed + attempt, BUG_SCALE, (name,)
+        )
         if result.ruling == "invalid":
             break
     assert result is not None

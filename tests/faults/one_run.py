@@ -1,81 +1,29 @@
-"""One fault run in a process of its own: `python -m tests.faults.one_run ORDER`.
-
-So that runs which mostly wait can go on beside each other, and judging one holds up no
-other. The order is JSON; the result lies in the run's directory.
-"""
+"""One fault run, as `apart` starts it: `python -m tests.faults.one_run ORDER`."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from pathlib import Path
 
+from tests.faults.apart import LEFT_OUT
 from tests.faults.fake_clock import MissingCompiler
-from tests.faults.lock_runs import run
-from tests.faults.stage import Result, Stage
+from tests.faults.running import perform
+from tests.faults.stage import Stage
+from tests.faults.suites import SUITES
 from tests.servers import MissingServer
-
-from quorate.testing.verdict import Verdict
-
-ROOT = Path(__file__).resolve().parents[2]
-LEFT_OUT = 3
-
-
-class LeftOut(Exception):
-    """What the run needs is not on this machine."""
-
-
-async def run_apart(
-    name: str, place: Path, seed: int, scale: float, bugs: tuple[str, ...] = ()
-) -> Result:
-    """The result of one run, made by a process of its own. Raises `LeftOut`."""
-    order = json.dumps([name, str(place), seed, scale, bugs])
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.faults.one_run", order),
-        stderr=asyncio.subprocess.PIPE,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": ""},
-    )
-    try:
-        _, said = await child.communicate()
-    except BaseException:
-        child.terminate()
-        raise
-    words = said.decode(errors="replace").strip()
-    if child.returncode == LEFT_OUT:
-        raise LeftOut(words.splitlines()[-1])
-    if child.returncode:
-        raise RuntimeError(f"{name} came to no result:\n{words[-4000:]}")
-    return read_result(place)
-
-
-def read_result(place: Path) -> Result:
-    """What a run has saved."""
-    told = json.loads((place / "result.json").read_text(encoding="utf-8"))
-    verdicts = {
-        what: Verdict(verdict["ruling"], verdict["judged"], verdict["why"])
-        for what, verdict in told["verdicts"].items()
-    }
-    return Result(
-        run=told["run"],
-        title=told["title"],
-        seed=told["seed"],
-        took_s=told["took_s"],
-        verdicts=verdicts,
-        numbers=told["numbers"],
-        directory=told["directory"],
-    )
 
 
 def main() -> int:
-    name, place, seed, scale, bugs = json.loads(sys.argv[1])
+    suite, name, place, seed, scale, bugs = json.loads(sys.argv[1])
+    stage = Stage(Path(place), seed, scale, tuple(bugs))
     try:
-        asyncio.run(run(name, Stage(Path(place), seed, scale, tuple(bugs))))
+        result = asyncio.run(perform(SUITES[suite].runs, name, stage))
     except (MissingCompiler, MissingServer) as error:
         sys.stderr.write(f"{error}\n")
         return LEFT_OUT
+    result.save(stage.directory)
     return 0
 
 
