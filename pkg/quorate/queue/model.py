@@ -15,7 +15,12 @@ from quorate.core.codec import Json
 from quorate.core.errors import InvalidInput
 from quorate.resilience.backoff import Backoff, exponential
 
+from .guards import Rate, Slot, Unique
+
 LANES = 3
+GUARDED = b"!"
+"""What an envelope with guards begins with."""
+
 DEFAULT_QUEUE = "default"
 ALL_SHED = 3
 
@@ -217,8 +222,8 @@ class Task:
     long to wait before the first attempt, `timeout_s` the limit of one attempt,
     `expires_s` until when it must have begun, `deadline_s` until when it must be done,
     retries included; tasks that its handler enqueues inherit that. None takes the
-    handler's, or else the configuration's value. `is_call`: the payload holds a call's
-    arguments.
+    handler's, or else the configuration's value. `unique`, `slot` and `rate` are its
+    guards. `is_call`: the payload holds a call's arguments.
     """
 
     name: str
@@ -232,6 +237,9 @@ class Task:
     expires_s: float | None = None
     deadline_s: float | None = None
     keep_result_s: float | None = None
+    unique: Unique | None = None
+    slot: Slot | None = None
+    rate: Rate | None = None
     is_call: bool = False
 
 
@@ -255,6 +263,11 @@ class Lease(NamedTuple):
     def attempt(self) -> int:
         """The number of the attempt that this lease is for; the first is 1."""
         return self.failures + 1
+
+    @property
+    def is_guarded(self) -> bool:
+        """Does something other than its lane decide when it may start?"""
+        return self.envelope.startswith(GUARDED)
 
     @property
     def has_record(self) -> bool:
