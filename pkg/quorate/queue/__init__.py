@@ -29,6 +29,7 @@ from .events import (
     WorkerStarted,
     WorkerStopped,
 )
+from .guards import Rate, Slot, Unique, UniqueScope
 from .manager import QueueManager
 from .model import (
     ErrorRule,
@@ -40,7 +41,7 @@ from .model import (
     TaskPriority,
     TaskState,
 )
-from .views import DeadLetter, Explanation, QueueStats
+from .views import DeadLetter, Explanation, QueueStats, Which
 
 __all__ = [
     "CompletionRefused",
@@ -56,8 +57,10 @@ __all__ = [
     "QueueReached",
     "QueueStats",
     "QueueType",
+    "Rate",
     "RetryPolicy",
     "ShedChanged",
+    "Slot",
     "Task",
     "TaskContext",
     "TaskDied",
@@ -66,6 +69,9 @@ __all__ = [
     "TaskTimedOut",
     "TasksStranded",
     "TasksTakenBack",
+    "Unique",
+    "UniqueScope",
+    "Which",
     "WorkerLost",
     "WorkerStalled",
     "WorkerStarted",
