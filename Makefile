@@ -5,7 +5,7 @@ PY := .venv/bin/python
 export GOAL := $(firstword $(MAKECMDGOALS))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults bench bench-locks lint servers clean set-up
+.PHONY: help demo test faults bench bench-locks bench-queue lint servers clean set-up
 
 help: ## show this list
 	@echo "Quorate: an asyncio toolkit by which processes agree."
@@ -35,6 +35,9 @@ bench: set-up ## measure it all: every tests/bench/bench_*.py, one after the oth
 
 bench-locks: set-up ## locks beside their peers, written to docs/benchmarks
 	@$(PY) -m tests.bench.bench_locks $(ARGS)
+
+bench-queue: set-up ## queues beside their peers, written to docs/benchmarks
+	@$(PY) -m tests.bench.bench_queue $(ARGS)
 
 lint: set-up ## run the quick checks alone: ruff, its format, strict types
 	@$(PY) scripts/run_tests.py lint format types $(ARGS)

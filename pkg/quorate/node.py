@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -206,14 +206,18 @@ class Node:
         self._health.add_status_change_callback(self._show_health)
 
     def _outfit(self) -> Json:
-        """What a worker process needs to open a node like this one."""
+        """What a worker process needs to open a node like this one.
+
+        Its counts reach this process by itself: it opens no page of metrics.
+        """
         urls = asdict(self.backends)
+        metrics = replace(self.settings.metrics, enabled=False)
         return {
             "urls": {
                 name: self._open[url].server.address.shared
                 for name, url in urls.items()
             },
-            "settings": tree_of(self.settings),
+            "settings": tree_of(replace(self.settings, metrics=metrics)),
         }
 
     def _react(self, event: Event) -> None:

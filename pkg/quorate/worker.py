@@ -2,8 +2,8 @@
 
 It reads its orders from the line to its supervisor, finds the handlers by their names,
 opens a node (or a backend, where there is no node) with a session of its own, and works
-until it is told to stop: by SIGTERM, or because the supervisor is gone. A second
-SIGTERM hurries it.
+until it is told to stop: by the supervisor, by SIGTERM, or because the supervisor is
+gone. A second SIGTERM hurries it.
 """
 
 from __future__ import annotations
@@ -23,94 +23,29 @@ from contextlib import asynccontextmanager
 from types import ModuleType
 
 from quorate.backend import Backend
-from quorate.core.codec import Json
 from quorate.core.errors import InvalidInput, InvalidSettings
-from quorate.core.events import Announcer, Emit, Event
+from quorate.core.events import Announcer, Emit
 from quorate.core.lifecycle import Tasks
 from quorate.core.shape import build
-from quorate.lease.events import SessionJoined
 from quorate.node import connect
-from quorate.queue.counts import WorkerTally
+from quorate.queue.line import Line, Pulse
 from quorate.queue.manager import QueueManager
 from quorate.queue.orders import (
+    HURRY,
     LONGEST_LINE,
     Orders,
-    event_report,
     read_main,
     read_orders,
-    report,
     retry_of,
 )
-from quorate.queue.references import load_main, resolve
+from quorate.queue.references import load, load_main, resolve
+from quorate.queue.workforce import WorkPlan
 from quorate.settings.tree import Settings
 
-BEAT_S = 1.0
-ORDERS_WITHIN_S = 30.0
-LAST_WORDS_S = 5.0
 BEYOND_GRACE_S = 10.0
 CANNOT_BEGIN = 3
-
-
-class Line:
-    """The way to the supervisor. What it says is lost when nobody listens any more."""
-
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    async def orders(self) -> bytes:
-        """The first line that comes; empty if the supervisor is gone."""
-        async with asyncio.timeout(ORDERS_WITHIN_S):
-            return await self._reader.readline()
-
-    async def end(self) -> None:
-        """Wait until the supervisor is gone.
-
-        Had it not read everything when it died, the line is reset instead of closed.
-        """
-        try:
-            while await self._reader.read(4096):
-                pass
-        except ConnectionError:
-            return
-
-    def say(self, what: str, value: Json) -> None:
-        self._writer.write(report(what, value))
-
-    def hear(self, event: Event) -> None:
-        """Pass on what the supervisor should know. An `Emit`."""
-        if isinstance(event, SessionJoined):
-            self.say("session", [event.tag, event.session])
-        line = event_report(event)
-        if line is not None:
-            self._writer.write(line)
-
-    async def close(self) -> None:
-        """Let the last words out."""
-        try:
-            async with asyncio.timeout(LAST_WORDS_S):
-                await self._writer.drain()
-        except (TimeoutError, ConnectionError):
-            return
-
-
-class Pulse:
-    """A role: as long as it beats, the event loop is alive."""
-
-    name = "pulse"
-
-    def __init__(self, line: Line, queue: QueueManager) -> None:
-        self._line = line
-        self._queue = queue
-
-    async def tick(self) -> float:
-        """One beat, with the counts so far."""
-        counts = self._queue.counts()
-        names = WorkerTally.__slots__
-        self._line.say("beat", {name: getattr(counts, name) for name in names})
-        return BEAT_S
+LAST_BREATH_S = 0.5
+"""So long the interpreter may take to end: for what applications do at exit."""
 
 
 async def serve(end: socket.socket) -> int:
@@ -144,17 +79,20 @@ def understand(words: bytes) -> tuple[Orders, ModuleType | None]:
 
 async def work(orders: Orders, main: ModuleType | None, line: Line) -> None:
     """Open, work until told to stop, drain, close."""
-    told, hurried = asyncio.Event(), asyncio.Event()
+    told, signalled, hurried = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     def terminated() -> None:
-        (hurried if told.is_set() else told).set()
+        # One signal may come on top of the supervisor's word: both mean the same.
+        (hurried if signalled.is_set() else signalled).set()
+        told.set()
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated)
     tasks = Tasks(line.hear)
-    tasks.spawn(_when_over(line, told), "supervisor's end")
+    tasks.spawn(_heed(line, told, hurried), "supervisor's word")
     async with opened(orders, line.hear) as queue:
         await _prepare(orders, main, queue)
-        await queue.start_workers(in_process=True)
+        plan = WorkPlan(queues=orders.queues)
+        await queue.start_workers(in_process=True, plan=plan)
         line.say("ready", os.getpid())
         pulse = Pulse(line, queue)
         tasks.employ(pulse)
@@ -197,6 +135,8 @@ async def opened(orders: Orders, emit: Emit) -> AsyncIterator[QueueManager]:
 async def _prepare(
     orders: Orders, main: ModuleType | None, queue: QueueManager
 ) -> None:
+    for module in orders.modules:
+        load(module)
     for order in orders.handlers:
         found = resolve(order.reference, main)
         retry = None if order.retry is None else retry_of(order.retry, main)
@@ -212,8 +152,9 @@ async def _prepare(
             await waiting
 
 
-async def _when_over(line: Line, told: asyncio.Event) -> None:
-    await line.end()
+async def _heed(line: Line, told: asyncio.Event, hurried: asyncio.Event) -> None:
+    while word := await line.next_word():
+        (hurried if word == HURRY else told).set()
     told.set()
 
 
@@ -232,6 +173,21 @@ def die_with(line: int, grace_s: float) -> None:
     poll.poll()
     time.sleep(grace_s + BEYOND_GRACE_S)
     os._exit(1)
+
+
+def leave_within(seconds: float, code: int) -> None:
+    """End this process, even if a handler's thread never returns.
+
+    The interpreter would wait for it, and the supervisor for the interpreter.
+    """
+
+    def leave() -> None:
+        time.sleep(seconds)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+    threading.Thread(target=leave, daemon=True, name="last breath").start()
 
 
 def _needs_main(words: bytes) -> bool:
@@ -262,9 +218,15 @@ def main(arguments: list[str] | None = None) -> int:
             "Workers are started by QueueManager.start_workers().",
         ) from error
     try:
-        return asyncio.run(serve(end))
+        return asyncio.run(_serve_and_leave(end))
     except InvalidInput:
         return CANNOT_BEGIN
+
+
+async def _serve_and_leave(end: socket.socket) -> int:
+    code = await serve(end)
+    leave_within(LAST_BREATH_S, code)
+    return code
 
 
 if __name__ == "__main__":

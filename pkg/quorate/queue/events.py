@@ -117,6 +117,15 @@ class WorkerLost(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRecycled(Event):
+    """A worker has done enough: it drains, and a fresh process takes its place."""
+
+    worker: int
+    pid: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStalled(Event):
     """A worker's event loop makes no progress; at the limit the process is killed."""
 

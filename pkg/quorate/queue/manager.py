@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from quorate.backend import Backend
 from quorate.core.codec import Json
@@ -26,10 +26,11 @@ from .model import (
 )
 from .producer import Producer
 from .redis.queues import RedisQueues
+from .sights import WorkerSight
 from .steering import Steering
 from .views import Explanation, QueueStats
 from .waiting import Waiting
-from .workforce import Outfit, Workforce
+from .workforce import Outfit, Workforce, WorkPlan
 
 DEFAULT_WORKERS = 4
 
@@ -189,25 +190,33 @@ class QueueManager(Steering):
         *,
         in_process: bool = False,
         prepare: Sequence[str] = (),
+        plan: WorkPlan | None = None,
     ) -> None:
         """Start working; returns when every worker is ready.
 
         Each worker is a process with its own session; `prepare` names functions
-        (`module:function`) that each calls before it begins. `in_process=True` works
-        in this process instead, with any callable as a handler.
+        (`module:function`) that each calls before it begins; `plan` says more than
+        that. `in_process=True` works in this process instead, with any callable as a
+        handler.
         """
+        plan = plan or WorkPlan()
+        plan = replace(plan, prepare=(*plan.prepare, *prepare))
         if in_process:
-            await self._workforce.start_here()
+            await self._workforce.start_here(plan)
         else:
-            await self._workforce.start_children(worker_count, tuple(prepare))
+            await self._workforce.start_children(worker_count, plan)
 
     async def stop_workers(self) -> None:
         """Let workers drain: what runs may end within the grace, the rest goes back."""
         await self._workforce.stop()
 
     def hurry(self) -> None:
-        """While workers of this process stop: wait no longer for what runs."""
+        """While workers stop: wait no longer for what runs, give it back now."""
         self._workforce.hurry()
+
+    def workers(self) -> tuple[WorkerSight, ...]:
+        """The worker processes as they stand now: state, memory, counts."""
+        return self._workforce.sights()
 
     @property
     def worker_pids(self) -> tuple[int, ...]:

@@ -180,6 +180,8 @@ class QueueConfig:
     roll_call_s: float = 10.0
     stall_warned_at_s: float = 15.0
     max_stall_s: float = 30.0
+    recycle_after_tasks: int = 0
+    recycle_above_bytes: int = 0
 
     def __post_init__(self) -> None:
         positive = {
@@ -197,6 +199,8 @@ class QueueConfig:
             for name, value in positive.items()
             if not 0 < value < math.inf
         ]
+        if min(self.recycle_after_tasks, self.recycle_above_bytes) < 0:
+            faults.append("a limit for recycling is below 0")
         for name in ("retry_share", "retry_floor_per_s"):
             if not 0 <= getattr(self, name) < math.inf:
                 faults.append(f"{name} = {getattr(self, name)}")

@@ -26,6 +26,8 @@ from .model import ErrorRule, LaneWeights, QueueConfig, RetryPolicy
 from .references import reference_of, resolve
 
 LONGEST_LINE = 4 * 1024 * 1024
+DRAIN = b"drain\n"
+HURRY = b"hurry\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,10 @@ class HandlerOrder:
 class Orders:
     """All that a worker process must know.
 
-    `prepare` names functions to call first; `outfit` is what the node around the worker
-    is made of, or None if there is none. Both addresses may hold passwords.
+    `modules` are imported first, for the tasks that they declare; `prepare` names
+    functions to call then; `queues` are served instead of the configured ones; `outfit`
+    is what the node around the worker is made of, or None if there is none. Both
+    addresses may hold passwords.
     """
 
     url: str = field(repr=False)
@@ -54,6 +58,8 @@ class Orders:
     main: tuple[str | None, str | None] = (None, None)
     path: tuple[str, ...] = ()
     prepare: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
     outfit: Json = field(default=None, repr=False)
 
     def line(self) -> bytes:
@@ -67,6 +73,8 @@ class Orders:
             "main": self.main,
             "path": self.path,
             "prepare": self.prepare,
+            "modules": self.modules,
+            "queues": self.queues,
             "outfit": self.outfit,
         }
         return _line(facts)
@@ -90,6 +98,8 @@ def read_orders(line: bytes, main: ModuleType | None) -> Orders:
         main=(facts["main"][0], facts["main"][1]),
         path=tuple(facts["path"]),
         prepare=tuple(facts["prepare"]),
+        modules=tuple(facts["modules"]),
+        queues=tuple(facts["queues"]),
         outfit=facts["outfit"],
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -87,6 +88,29 @@ def resolve(reference: str, main: ModuleType | None = None) -> Callable[..., obj
     if not callable(function):
         raise InvalidInput(f"{reference} is not a function of {module_name}.")
     return function
+
+
+def load(module: str) -> ModuleType:
+    """The module of this name. Raises `InvalidInput` with the place of the fault."""
+    try:
+        return importlib.import_module(module)
+    except Exception as error:
+        raise InvalidInput(
+            f"The module {module} cannot be imported.",
+            f"{type(error).__name__}: {error}{_where(error)}",
+            "Mend it, or start from the folder that has it.",
+        ) from error
+
+
+def _where(error: Exception) -> str:
+    """The last line outside of the import machinery; empty if there is none."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return ""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith("<") and "importlib" not in frame.filename:
+            is_ours = Path(frame.filename).parent == Path(__file__).parent
+            return "" if is_ours else f" ({frame.filename}, line {frame.lineno})"
+    return ""
 
 
 def main_module() -> tuple[str | None, str | None]:

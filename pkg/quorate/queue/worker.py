@@ -28,6 +28,8 @@ BEAT_S = 0.02
 CLEAN_UP_S = 5.0
 """Cancelled tasks have so long to tidy up, and what is left to be settled."""
 
+HURRIED_CLEAN_UP_S = 1.0
+
 
 class Worker:
     """Works on tasks until it is stopped."""
@@ -87,7 +89,7 @@ class Worker:
         if not await self._quiet(grace_s):
             for consumer in consumers:
                 consumer.running.stop_all(Stop.RELEASE)
-            await self._quiet(CLEAN_UP_S)
+            await self._cleaned_up()
         await self._tasks.close()
         for consumer in consumers:
             consumer.running.close()
@@ -134,16 +136,27 @@ class Worker:
             if desk.tag == tag:
                 self._consumers[desk.queue].lost(session)
 
+    @property
+    def _is_busy(self) -> bool:
+        return any(consumer.is_busy for consumer in self._consumers.values())
+
     async def _quiet(self, within_s: float) -> bool:
         """Wait until nothing is claimed any more; False if that takes too long."""
         ends_at = self._clock.monotonic() + within_s
-        while any(consumer.is_busy for consumer in self._consumers.values()):
-            if self._clock.monotonic() >= ends_at:
-                return False
-            if self._is_hurried and within_s > CLEAN_UP_S:
+        while self._is_busy:
+            if self._is_hurried or self._clock.monotonic() >= ends_at:
                 return False
             await self._clock.sleep(BEAT_S)
         return True
+
+    async def _cleaned_up(self) -> None:
+        """Wait until what was stopped has tidied up and is settled."""
+        began = self._clock.monotonic()
+        while self._is_busy:
+            most_s = HURRIED_CLEAN_UP_S if self._is_hurried else CLEAN_UP_S
+            if self._clock.monotonic() - began >= most_s:
+                return
+            await self._clock.sleep(BEAT_S)
 
     async def _leave(self) -> None:
         for desk in self._desks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from quorate.backend import Backend
 from quorate.core.codec import Json
@@ -18,16 +19,35 @@ from .desk import Desk
 from .handlers import Handlers
 from .model import QueueConfig
 from .orders import Orders, order_of
+from .post import Patience, Tools
+from .recycling import Recycler, RecycleTerms
 from .redis.mailbox import Mailbox
 from .redis.queues import RedisQueues
 from .references import main_module
-from .supervisor import Lookout, Patience, Supervisor, Tools
+from .sights import WorkerSight
+from .supervisor import Lookout, Supervisor
 from .worker import Worker
 
 MOST_WORKERS = 1024
 
 Outfit = Callable[[], Json]
 """What a child must know to open the node around its worker; None opens none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkPlan:
+    """What workers do before they begin, and for which queues.
+
+    `modules` are imported for the tasks that they declare, `prepare` names functions
+    (`module:function`) to call then. Without `queues` they serve the configured ones
+    and those that declared tasks name. `output` is a descriptor that takes what worker
+    processes print; without it they share this process's.
+    """
+
+    modules: tuple[str, ...] = ()
+    prepare: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
+    output: int | None = None
 
 
 class Workforce:
@@ -68,8 +88,14 @@ class Workforce:
         self._worker.look_again()
 
     def hurry(self) -> None:
-        """While this process's own worker stops: wait no longer."""
+        """While they stop: wait no longer for what runs."""
+        if self._supervisor is not None:
+            self._supervisor.hurry()
         self._worker.hurry()
+
+    def sights(self) -> tuple[WorkerSight, ...]:
+        """Each worker process as it stands now."""
+        return self._supervisor.sights() if self._supervisor is not None else ()
 
     def queues_served(self) -> tuple[str, ...]:
         """The configured queues, and those that declared tasks name."""
@@ -77,14 +103,14 @@ class Workforce:
         names.update(dict.fromkeys(each.template.queue for each in all_declared()))
         return tuple(names)
 
-    async def start_here(self) -> None:
+    async def start_here(self, plan: WorkPlan) -> None:
         """Work in this process, in its event loop."""
         self._refuse_twice()
         self._take_declared()
-        served = self.queues_served()
+        served = plan.queues or self.queues_served()
         await self._worker.start([self._desk(queue, len(served)) for queue in served])
 
-    async def start_children(self, count: int, prepare: tuple[str, ...] = ()) -> None:
+    async def start_children(self, count: int, plan: WorkPlan) -> None:
         """Work in `count` processes. Everything is checked before one is started."""
         self._refuse_twice()
         if isinstance(count, bool) or not 1 <= count <= MOST_WORKERS:
@@ -101,12 +127,15 @@ class Workforce:
                 "",
                 "Use start_workers(in_process=True), or embedded:// instead.",
             )
-        orders = self._orders(prepare)
+        orders = self._orders(plan)
         patience = Patience(
             config.grace_s, config.stall_warned_at_s, config.max_stall_s
         )
-        tools = Tools(self._emit, backend.clock, backend.chance)
-        tag = self._queues.place(config.queues[0]).tag
+        terms = RecycleTerms(config.recycle_after_tasks, config.recycle_above_bytes)
+        tools = Tools(
+            self._emit, backend.clock, backend.chance, Recycler(terms), plan.output
+        )
+        tag = self._queues.place((plan.queues or config.queues)[0]).tag
         lookout = Lookout(backend.session, tag)
         supervisor = Supervisor(orders.line(), patience, self._bury, tools, lookout)
         self._supervisor = supervisor
@@ -143,7 +172,7 @@ class Workforce:
             peers=peers,
         )
 
-    def _orders(self, prepare: tuple[str, ...]) -> Orders:
+    def _orders(self, plan: WorkPlan) -> Orders:
         backend = self._backend
         found = (self._handlers.find(name) for name in self._handlers.names)
         return Orders(
@@ -154,7 +183,9 @@ class Workforce:
             handlers=tuple(order_of(handler) for handler in found if handler),
             main=main_module(),
             path=tuple(entry for entry in sys.path if entry),
-            prepare=prepare,
+            prepare=plan.prepare,
+            modules=plan.modules,
+            queues=plan.queues,
             outfit=self.outfit(),
         )
 

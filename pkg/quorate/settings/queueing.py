@@ -120,6 +120,19 @@ class QueueSettings:
         unit=SECONDS,
         at_least=0,
     )
+    recycle_after_tasks: int = setting(
+        0,
+        "A worker process is replaced after so many tasks, for handlers that leak; "
+        "0 sets no limit.",
+        unit="tasks",
+        at_least=0,
+    )
+    recycle_above_bytes: int = setting(
+        0,
+        "A worker process is replaced when it holds more memory; 0 sets no limit.",
+        unit="bytes",
+        at_least=0,
+    )
     payload_max_bytes: int = setting(
         262_144,
         "Larger payloads belong in a store; the task carries a reference.",

@@ -1,26 +1,18 @@
 """A process that takes locks as it is told.
 
-    python -m tests.bench.locks.child '{"peer": "<module>", "url": …}'
-
-Runs in the environment of its peer. Reads orders, one JSON object a line, and answers
-each with one; ends with its standard input.
+python -m tests.bench.locks.child '{"peer": "<module>", "url": …}'
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import importlib
-import json
-import logging
-import os
-import sys
 import time
-import traceback
 from collections.abc import Coroutine
 from typing import Any
 
 from tests.bench.locks import child_loops, child_threads
+from tests.bench.obeying import main
 from tests.bench.spread import Spread
 
 WARM_UP = 200
@@ -50,6 +42,10 @@ class Child:
         loop: Coroutine[Any, Any, dict[str, Any]]
         loop = getattr(child_loops, what)(self.peer, **order)
         return await loop
+
+    async def close(self) -> None:
+        if not self.waiting and not self.held:
+            await self.peer.close()
 
     async def do_warm_up(self) -> dict[str, Any]:
         """Scripts loaded, pools filled, code run: what is measured is the usual."""
@@ -122,42 +118,5 @@ class Child:
         return {"cpu_s": time.process_time()}
 
 
-async def obey(settings: dict[str, Any]) -> None:
-    peer = importlib.import_module(settings["peer"]).Peer()
-    await peer.open(settings["url"], settings.get("options", {}))
-    child = Child(peer)
-    loop = asyncio.get_running_loop()
-    orders = asyncio.StreamReader()
-    await loop.connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(orders), sys.stdin
-    )
-    answer({"ready": os.getpid()})
-    while line := await orders.readline():
-        try:
-            answer(await child.do(json.loads(line)))
-        except Exception as error:
-            traceback.print_exc()
-            answer({"failed": f"{type(error).__name__}: {error}"})
-    if not child.waiting and not child.held:
-        await peer.close()
-
-
-def answer(facts: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(facts) + "\n")
-    sys.stdout.flush()
-
-
-def main() -> None:
-    settings = json.loads(sys.argv[1])
-    logging.basicConfig(level=logging.ERROR)
-    if settings.get("uvloop", True):
-        import uvloop
-
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(obey(settings))
-    else:
-        asyncio.run(obey(settings))
-
-
 if __name__ == "__main__":
-    main()
+    main(Child)

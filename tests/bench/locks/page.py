@@ -1,26 +1,9 @@
-"""The report: for the screen while it runs, and for docs/benchmarks at the end.
-
-The page is written by hand; what stands between the comments `begin: x` and `end: x` is
-put there from the results.
-"""
+"""What is told of the locks: the tables of the page, and a window in one line."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
-from tests.bench.environments import ROOT
+from tests.bench.figures import Figures
 from tests.bench.locks import tables
-from tests.bench.locks.bars import draw
-from tests.bench.locks.figures import Figures, table
-from tests.bench.locks.goals import Verdict
-from tests.bench.locks.results import Results
-from tests.bench.locks.roster import PLAIN
-from tests.bench.locks.scenarios import Run
-from tests.bench.spread import median
 
 TOLD = (
     *("per_s", "acquire_us", "release_us", "pair_us", "bare_us", "heard_us"),
@@ -29,109 +12,15 @@ TOLD = (
     *("seconds", "granted", "requests", "requests_per_s", "beyond_renewal_per_s"),
     *("client_cpu_pct", "renewals"),
 )
-NOISES = ("steal", "waited", "foreign")
-MARKS = {True: "**met**", False: "**not met**", None: "–"}
 
 
-def told(run: Run) -> str:
-    """A run in one line."""
-    line = f"{run['scenario']:<14} {run['peer']:<18}"
-    if "failed" in run:
-        return f"{line} failed: {run['failed']}"
-    parts = [
-        f"{key}={_short(run['result'][key])}" for key in TOLD if key in run["result"]
-    ]
-    noise = run["noise"]
-    told_noise = [f"{what} {noise[f'{what}_pct']}" for what in NOISES]
-    parts.append(f"[{', '.join(told_noise)}]")
-    if run["why_not"]:
-        parts.append(f"DISCARDED: {run['why_not']}")
-    return f"{line} {' '.join(parts)}"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"{value['p50']:.4g}/{value['p99']:.4g}"
-    return f"{value:.4g}"
-
-
-class Page:
-    """All that is said of one sitting."""
-
-    def __init__(
-        self, sitting: dict[str, Any], results: Results, verdicts: Sequence[Verdict]
-    ) -> None:
-        self._sitting = sitting
-        self._results = results
-        self._verdicts = verdicts
-
-    def blocks(self) -> dict[str, str]:
-        figures = Figures(self._results)
-        return {
-            "where": self._where(),
-            "goals": self._goals(),
-            "uncontended": tables.uncontended(figures),
-            "distinct": tables.distinct(figures),
-            "contended": tables.contended(figures),
-            "crowd": tables.crowd(figures),
-            "idle": tables.idle(figures),
-            "alone": tables.alone(figures),
-            "noise": self._noise(),
-        }
-
-    def text(self) -> str:
-        return "\n\n".join(self.blocks().values())
-
-    def write(self, page: Path, raw: Path) -> None:
-        """Put the results into the page, and draw the plot beside it."""
-        text = page.read_text()
-        link = raw.relative_to(page.parent)
-        blocks = {**self.blocks(), "raw": f"Raw results: [{link.name}]({link})."}
-        for name, block in blocks.items():
-            between = rf"(<!-- begin: {name} -->\n).*?(<!-- end: {name} -->)"
-            parts = re.split(between, text, maxsplit=1, flags=re.DOTALL)
-            if len(parts) != 4:
-                raise ValueError(f"{page.relative_to(ROOT)} has no place for {name!r}")
-            before, begin, end, after = parts
-            text = f"{before}{begin}{block}\n{end}{after}"
-        page.write_text(text)
-        draw(self._results, page.with_suffix(".svg"))
-
-    def _where(self) -> str:
-        sitting, machine = self._sitting, self._sitting["machine"]
-        known = sitting["versions"]
-        names = {entry.distribution for entry in PLAIN} | {"hiredis", "uvloop"}
-        listed = ", ".join(f"{n} {known[n]}" for n in sorted(names) if n in known)
-        left_out = "".join(f" Left out: {why}." for why in sitting["left_out"].values())
-        return (
-            f"Measured {sitting['when']} on {machine['processors']} × "
-            f"{machine['processor']}, {machine['system']}, Python {machine['python']}; "
-            f"{sitting['server']} on processor 0, all clients on processor 1. "
-            f"Beside quorate {known.get('quorate', '')}: {listed}.{left_out}"
-        )
-
-    def _goals(self) -> str:
-        rows = [
-            (v.what, v.wanted, v.measured, MARKS[v.met] + (" (noisy)" * v.noisy))
-            for v in self._verdicts
-        ]
-        return table(("goal", "wanted", "measured", ""), rows)
-
-    def _noise(self) -> str:
-        runs = self._sitting["runs"]
-        done = [run for run in runs if "result" in run]
-        bad = [run for run in done if run["why_not"]]
-        quiet = [run["noise"] for run in done if not run["why_not"]]
-        steal = median([n["steal_pct"] for n in quiet]) if quiet else 0.0
-        foreign = median([n["foreign_pct"] for n in quiet]) if quiet else 0.0
-        text = (
-            f"{len(runs)} windows: {len(quiet)} counted, {len(bad)} thrown away, "
-            f"{len(runs) - len(done)} failed. In those that counted, steal was "
-            f"{steal:.1f} % and foreign load {foreign:.1f} % of a core (medians)."
-        )
-        reasons = Counter(str(run["why_not"]).rpartition(" %")[0] for run in bad)
-        causes = Counter(reason.rpartition(" ")[0] for reason in reasons.elements())
-        if causes:
-            listed = ", ".join(f"{number} for {why}" for why, number in causes.items())
-            text += f" Thrown away: {listed}."
-        return text
+def blocks(figures: Figures) -> dict[str, str]:
+    """The tables, by their place on the page."""
+    return {
+        "uncontended": tables.uncontended(figures),
+        "distinct": tables.distinct(figures),
+        "contended": tables.contended(figures),
+        "crowd": tables.crowd(figures),
+        "idle": tables.idle(figures),
+        "alone": tables.alone(figures),
+    }

@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from tests.bench.entries import Entry
 
 PEERS = "tests.bench.locks.peers"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One way of taking locks. `home`: "own", or the environment of its peer."""
-
-    key: str
-    title: str
-    module: str
-    home: str = "peers"
-    distribution: str = ""
-    uvloop: bool = True
-    options: Mapping[str, float] = field(default_factory=dict)
 
 
 OURS = Entry("ours", "**Quorate**", f"{PEERS}.ours", "own", "quorate")

@@ -7,14 +7,16 @@ measured, what the server counted and how noisy it was meanwhile.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tests.bench.campaign import counted, facts, until_quiet
+from tests.bench.entries import Entry
+from tests.bench.lab import ChildProcess, Lab
 from tests.bench.locks.handoffs import judge
-from tests.bench.locks.lab import ChildProcess, Lab, Seen
-from tests.bench.locks.roster import Entry
 from tests.bench.measuring import Overheard
+from tests.bench.results import Run
 from tests.bench.spread import median
 
 from quorate.wire.scripts import load
@@ -50,45 +52,20 @@ class Size:
 FULL = Size(3, 0.3, 1.0, 3.0, 20.0, 10_000, 12.0, quiet=3, tries=12)
 QUICK = Size(1, 0.3, 1.0, 1.0, 3.0, 2_000, 5.0, quiet=1, tries=1)
 
-Run = dict[str, Any]
 Scenario = Callable[[Lab, Entry, Size], list[Run]]
 
 
-def _facts(seen: Seen, result: Mapping[str, Any]) -> Run:
-    return {
-        "result": dict(result),
-        "counts": seen.counts,
-        "noise": seen.noise,
-        "why_not": seen.why_not,
-    }
-
-
-def _counted(seen: Seen, result: Mapping[str, Any]) -> Run:
-    """Facts that hardly suffer from noise: counts, and processor time of the idle."""
-    return {**_facts(seen, result), "why_not": ""}
-
-
-def _until_quiet(size: Size, window: Callable[[], Run]) -> list[Run]:
-    """Windows until enough of them were quiet, or the tries are used up."""
-    runs: list[Run] = []
-    while len(runs) < size.tries:
-        runs.append(window())
-        if sum(not run["why_not"] for run in runs) == size.quiet:
-            break
-    return runs
-
-
-def _loop(lab: Lab, entry: Entry, size: Size, what: str, **facts: Any) -> list[Run]:
+def _loop(lab: Lab, entry: Entry, size: Size, what: str, **order: Any) -> list[Run]:
     """One warm process that does one thing for a while."""
     with lab.clients(entry) as (child,):
         child.ask("warm_up")
 
         def window() -> Run:
             with lab.watching([child]) as seen:
-                result = child.ask(what, **facts)
-            return _facts(seen, result)
+                result = child.ask(what, **order)
+            return facts(seen, result)
 
-        return _until_quiet(size, window)
+        return until_quiet(size, window)
 
 
 def uncontended(lab: Lab, entry: Entry, size: Size) -> list[Run]:
@@ -99,7 +76,7 @@ def paired(lab: Lab, entry: Entry, size: Size) -> list[Run]:
     return _loop(lab, entry, size, "paired", seconds=size.loop_s)
 
 
-def counted(lab: Lab, entry: Entry, size: Size) -> list[Run]:
+def counted_pairs(lab: Lab, entry: Entry, size: Size) -> list[Run]:
     """What a pair asks of the server, exactly."""
     with lab.clients(entry) as (child,):
         child.ask("warm_up")
@@ -114,7 +91,7 @@ def counted(lab: Lab, entry: Entry, size: Size) -> list[Run]:
             "renewals": renewals,
             "told": dict(told),
         }
-        return [_counted(seen, result)]
+        return [counted(seen, result)]
 
 
 def bare(lab: Lab, entry: Entry, size: Size) -> list[Run]:
@@ -142,7 +119,7 @@ def crowd(lab: Lab, entry: Entry, size: Size) -> list[Run]:
             with lab.watching([child]) as seen:
                 child.tell("crowd", tasks=MANY_TASKS, cap_s=size.cap_s)
                 result = child.answer(size.cap_s + 30)
-            return _facts(seen, result)
+            return facts(seen, result)
 
     runs: list[Run] = []
     while not runs or (runs[-1]["why_not"] and len(runs) < size.tries):
@@ -160,7 +137,7 @@ def counted_crowd(lab: Lab, entry: Entry, size: Size) -> list[Run]:
             child.ask("crowd", tasks=MANY_TASKS, cap_s=size.cap_s)
             told = heard.stop()
         asked = sum(told.values()) - told.get(RENEW, 0)
-        return [_counted(seen, {"requests": asked})]
+        return [counted(seen, {"requests": asked})]
 
 
 def message(lab: Lab, entry: Entry, size: Size) -> list[Run]:
@@ -172,9 +149,9 @@ def message(lab: Lab, entry: Entry, size: Size) -> list[Run]:
         def window() -> Run:
             with lab.watching([sender, hearer]) as seen:
                 sender.ask("publish", seconds=size.contend_s)
-            return _facts(seen, hearer.ask("heard"))
+            return facts(seen, hearer.ask("heard"))
 
-        return _until_quiet(size, window)
+        return until_quiet(size, window)
 
 
 def contention(processes: int) -> Scenario:
@@ -188,9 +165,9 @@ def contention(processes: int) -> Scenario:
                 with lab.watching(children) as seen:
                     result = _contend(children, size.contend_s)
                 result["commands_a_grant"] = seen.counts["commands"] / result["grants"]
-                return _facts(seen, result)
+                return facts(seen, result)
 
-            return _until_quiet(size, window)
+            return until_quiet(size, window)
 
     return run
 
@@ -204,7 +181,7 @@ def counted_contention(lab: Lab, entry: Entry, size: Size) -> list[Run]:
             result = _contend(children, COUNTED_S)
             told = heard.stop()
     asked = sum(told.values()) - told.get(RENEW, 0)
-    return [_counted(seen, {"requests_a_grant": asked / result["grants"]})]
+    return [counted(seen, {"requests_a_grant": asked / result["grants"]})]
 
 
 def _warm_up(children: Sequence[ChildProcess]) -> None:
@@ -239,7 +216,7 @@ def line_up(lab: Lab, entry: Entry, size: Size) -> list[Run]:
                 told = heard.stop()
                 asked = sum(told.values()) - told.get(RENEW, 0)
                 each.append(asked / len(children))
-    return [_counted(seen, {"requests_a_return": median(each), "turns": each})]
+    return [counted(seen, {"requests_a_return": median(each), "turns": each})]
 
 
 def idle(window_s: float | None = None) -> Scenario:
@@ -269,7 +246,7 @@ def idle(window_s: float | None = None) -> Scenario:
             "beyond_renewal": beyond,
             "server_cpu_pct": 100 * seen.counts["cpu_s"] / size.idle_s,
         }
-        return [_counted(seen, result)]
+        return [counted(seen, result)]
 
     return run
 
@@ -296,6 +273,6 @@ def holding(locks: int | None = None) -> Scenario:
                 "renewals": told.get(RENEW, 0),
                 "other_requests": sum(told.values()) - told.get(RENEW, 0),
             }
-            return [_counted(seen, result)]
+            return [counted(seen, result)]
 
     return run

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+from tests.bench.entries import Entry
+from tests.bench.figures import Figures, table
 from tests.bench.locks import roster
-from tests.bench.locks.figures import Figures, table
 from tests.bench.locks.plan import CONTENDERS, FAIR
-from tests.bench.locks.roster import OURS, PLAIN, Entry
+from tests.bench.locks.roster import OURS, PLAIN
 
 FLOORS = (
     ("ours", "floor: `return 1` through Quorate's connection"),

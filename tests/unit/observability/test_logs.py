@@ -74,3 +74,19 @@ def test_the_console_form_reads_as_one_line():
 
     assert "lock.mislaid" in text
     assert text.count("\n") == 1
+
+
+def test_a_line_is_one_write_so_that_lines_of_several_processes_do_not_mix():
+    class Counting(io.StringIO):
+        writes = 0
+
+        def write(self, text: str) -> int:
+            self.writes += 1
+            return super().write(text)
+
+    stream = Counting()
+
+    configure_logs(LogSettings("info", "json"), stream).info("a.fact", b=1)
+
+    assert stream.writes == 1
+    assert stream.getvalue().endswith("}\n")

@@ -12,18 +12,23 @@ from tests.unit.queue.fakes import FakeSession
 from quorate.core.clock import Chance, SystemClock
 from quorate.core.errors import QueueError
 from quorate.queue import child as child_module
+from quorate.queue import post as post_module
 from quorate.queue import supervisor as module
 from quorate.queue.child import Child, Letter
 from quorate.queue.counts import WorkerTally
 from quorate.queue.events import (
     TasksStranded,
     WorkerLost,
+    WorkerRecycled,
     WorkerStalled,
     WorkerStarted,
     WorkerStopped,
 )
-from quorate.queue.orders import event_report, report
-from quorate.queue.supervisor import Lookout, Patience, Supervisor, Tools
+from quorate.queue.orders import DRAIN, HURRY, event_report, report
+from quorate.queue.post import Patience, Tools
+from quorate.queue.recycling import Recycler, RecycleTerms
+from quorate.queue.sights import WorkerState
+from quorate.queue.supervisor import Lookout, Supervisor
 
 
 class FakeProcess:
@@ -35,6 +40,7 @@ class FakeProcess:
         self.pid = next(self.pids)
         self.returncode: int | None = None
         self.signals: list[int] = []
+        self.heard: list[bytes] = []
         self._gone = asyncio.Event()
         self._stubborn = stubborn
         self.reader = asyncio.StreamReader()
@@ -47,6 +53,11 @@ class FakeProcess:
 
     def says(self, what, value) -> None:
         self.reader.feed_data(report(what, value))
+
+    def hears(self, word: bytes) -> None:
+        self.heard.append(word)
+        if not self._stubborn or word == HURRY:
+            self.end(0)
 
     def terminate(self) -> None:
         self.signals.append(signal.SIGTERM)
@@ -64,12 +75,15 @@ class FakeProcess:
 
 
 class FakeWriter:
-    def __init__(self) -> None:
-        self.written = b""
+    """The line to a child, which heeds what is said to it."""
+
+    def __init__(self, process: FakeProcess | None = None) -> None:
+        self.process = process
         self.closed = False
 
     def write(self, data: bytes) -> None:
-        self.written += data
+        if self.process is not None:
+            self.process.hears(data)
 
     def close(self) -> None:
         self.closed = True
@@ -85,14 +99,14 @@ class Nursery:
         self.ready = True
         self.buried: list[tuple[str, str]] = []
 
-    async def start(self, orders: bytes, clock) -> Child:
+    async def start(self, orders: bytes, clock, output=None) -> Child:
         process = FakeProcess(stubborn=self.stubborn)
         self.processes.append(process)
         if self.ready:
             process.says("session", ["{t}", f"s-{process.pid}"])
             process.says("ready", process.pid)
         self.born.set()
-        return Child(process, process.reader, FakeWriter(), clock)
+        return Child(process, process.reader, FakeWriter(process), clock)
 
     async def bury(self, tag: str, session: str) -> None:
         self.buried.append((tag, session))
@@ -109,7 +123,7 @@ class Nursery:
 def nursery(monkeypatch) -> Nursery:
     nursery = Nursery()
     monkeypatch.setattr(Child, "start", nursery.start)
-    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    monkeypatch.setattr(post_module, "LOOK_S", 0.01)
     return nursery
 
 
@@ -210,16 +224,98 @@ async def test_stopping_lets_children_drain(supervisor, nursery, heard):
 
     await supervisor.stop()
 
-    assert [process.signals for process in nursery.processes] == [[signal.SIGTERM]] * 2
+    assert [process.heard for process in nursery.processes] == [[DRAIN]] * 2
+    assert [process.signals for process in nursery.processes] == [[], []]
     assert heard.count(WorkerStopped) == 2
     assert heard.count(WorkerLost) == 0
     assert supervisor.pids == ()
 
 
+async def test_who_drains_can_be_hurried(supervisor, nursery, heard):
+    nursery.stubborn = True
+    await supervisor.start(1)
+    process = nursery.processes[0]
+    stopping = asyncio.ensure_future(supervisor.stop())
+    await asyncio.sleep(0.02)
+
+    supervisor.hurry()
+    await stopping
+
+    assert (process.heard, process.signals) == ([DRAIN, HURRY], [])
+
+
+async def test_each_post_tells_how_it_stands(supervisor, nursery, heard):
+    await supervisor.start(1)
+    process = nursery.processes[0]
+    process.says("beat", {"done_total": 3, "rss_bytes": 7})
+    await asyncio.sleep(0.05)
+
+    (sight,) = supervisor.sights()
+
+    assert (sight.pid, sight.state) == (process.pid, WorkerState.WORKING)
+    assert (sight.tally.done_total, sight.rss_bytes) == (3, 7)
+    process.end(1)
+    await heard(WorkerLost)
+    assert supervisor.sights()[0].state in (WorkerState.RESTING, WorkerState.STARTING)
+    await supervisor.stop()
+    assert supervisor.sights()[0].state is WorkerState.STOPPED
+
+
+async def test_a_child_that_has_done_enough_is_replaced_one_at_a_time(nursery, heard):
+    recycler = Recycler(RecycleTerms(after_tasks=10, above_bytes=1000))
+    supervisor = Supervisor(
+        b"orders",
+        Patience(grace_s=0.2, warned_at_s=9, max_stall_s=9),
+        nursery.bury,
+        Tools(heard.emit, SystemClock(), Chance(1), recycler),
+        Lookout(FakeSession(), "{t}"),
+    )
+    await supervisor.start(2)
+    first, second = nursery.processes[:2]
+    nursery.ready = False
+
+    first.says("beat", {"claimed_total": 10, "rss_bytes": 5})
+    gone = await heard(WorkerRecycled, pid=first.pid)
+    third = await nursery.nth(3)
+    second.says("beat", {"claimed_total": 1, "rss_bytes": 2**30})
+    await asyncio.sleep(0.05)
+    assert second.heard == []
+    third.says("ready", third.pid)
+    second.says("beat", {"claimed_total": 1, "rss_bytes": 2**30})
+
+    assert "10 tasks" in gone.why
+    assert "1024 MiB" in (await heard(WorkerRecycled, pid=second.pid)).why
+    assert heard.count(WorkerLost) == 0
+    (await nursery.nth(4)).says("ready", 4)
+    await supervisor.stop()
+
+
+async def test_a_recycled_child_that_does_not_end_is_killed(
+    nursery, heard, monkeypatch
+):
+    monkeypatch.setattr(post_module, "BEYOND_GRACE_S", 0.05)
+    nursery.stubborn = True
+    recycler = Recycler(RecycleTerms(after_tasks=1))
+    supervisor = Supervisor(
+        b"orders",
+        Patience(grace_s=0.05, warned_at_s=9, max_stall_s=9),
+        nursery.bury,
+        Tools(heard.emit, SystemClock(), Chance(1), recycler),
+        Lookout(FakeSession(), "{t}"),
+    )
+    await supervisor.start(1)
+    nursery.processes[0].says("beat", {"claimed_total": 1})
+
+    await heard(WorkerLost, exit_code=-9)
+    await nursery.nth(2)
+    nursery.stubborn = False
+    await supervisor.stop()
+
+
 async def test_a_child_that_does_not_end_is_killed(
     supervisor, nursery, heard, monkeypatch
 ):
-    monkeypatch.setattr(module, "BEYOND_GRACE_S", 0.05)
+    monkeypatch.setattr(post_module, "BEYOND_GRACE_S", 0.05)
     nursery.stubborn = True
     await supervisor.start(1)
     process = nursery.processes[0]
@@ -227,7 +323,7 @@ async def test_a_child_that_does_not_end_is_killed(
 
     await supervisor.stop()
 
-    assert process.signals == [signal.SIGTERM, signal.SIGKILL]
+    assert (process.heard, process.signals) == ([DRAIN], [signal.SIGKILL])
     await beating
 
 
@@ -301,7 +397,7 @@ async def test_a_child_is_heard_line_by_line(clock):
     process.end(0)
     assert await child.hear(0.01) is Letter.END
     assert await child.over() == 0
-    child.terminate()
+    child.drain()
     child.kill()
 
 

@@ -20,7 +20,7 @@ from quorate.lease.lease import LeaseTerms
 from quorate.queue.counts import QueueCounts
 from quorate.queue.handlers import Handlers
 from quorate.queue.model import QueueConfig
-from quorate.queue.orders import HandlerOrder, Orders, order_of
+from quorate.queue.orders import DRAIN, HURRY, HandlerOrder, Orders, order_of
 from quorate.settings.tree import Settings
 
 prepared: list[str] = []
@@ -66,8 +66,9 @@ class FakeQueue:
     async def register_task_handler(self, name, function, **options):
         self.handlers[name] = (function, options)
 
-    async def start_workers(self, *, in_process):
+    async def start_workers(self, *, in_process, plan):
         assert in_process
+        self.plan = plan
         self.working.set()
 
     async def stop_workers(self):
@@ -153,6 +154,43 @@ async def test_sigterm_drains_and_a_second_one_hurries(queue, parent):
     async with asyncio.timeout(3):
         assert await serving == 0
     assert queue.hurried
+
+
+async def test_the_supervisors_word_drains_and_hurries(queue, parent):
+    serving = asyncio.ensure_future(module.serve(parent.theirs))
+    await parent.says(orders(queues=("mail",), modules=("json",)).line())
+    await queue.working.wait()
+
+    await parent.says(DRAIN)
+    await asyncio.sleep(0.02)
+    signal.raise_signal(signal.SIGTERM)
+    await asyncio.sleep(0.02)
+    await parent.says(DRAIN)
+    await asyncio.sleep(0.02)
+    was_hurried = queue.hurried
+    await parent.says(HURRY)
+
+    async with asyncio.timeout(3):
+        assert await serving == 0
+    assert not was_hurried
+    assert queue.hurried
+    assert queue.plan.queues == ("mail",)
+
+
+async def test_a_module_that_cannot_be_imported_is_told_with_its_place(
+    queue, parent, tmp_path, monkeypatch
+):
+    (tmp_path / "broken_tasks.py").write_text("import this_is_not_there\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    serving = asyncio.ensure_future(module.serve(parent.theirs))
+    await parent.says(orders(modules=("broken_tasks",)).line())
+
+    failed = (await parent.hears())["failed"]
+
+    assert "this_is_not_there" in failed
+    assert "broken_tasks.py, line 1" in failed
+    with pytest.raises(InvalidInput):
+        await serving
 
 
 async def test_a_supervisor_that_is_gone_at_once_is_no_error(parent):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tests.bench.locks.results import Results
+from tests.bench.results import Results
 from tests.bench.spread import median
 
 NOTHING = "–"
@@ -18,6 +18,10 @@ class Figures:
 
     def has(self, scenario: str, peer: str) -> bool:
         return bool(self.results.kept(scenario, peer))
+
+    def told_of(self, scenario: str, peer: str) -> bool:
+        """Is there anything to say of it, be it that it failed?"""
+        return self.has(scenario, peer) or bool(self.results.failure(scenario, peer))
 
     def mid(self, scenario: str, peer: str, path: str, form: str) -> str:
         """The median of one figure."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tests.bench.locks.scenarios import Run
 from tests.bench.spread import median
 
 FEWEST = 3
+
+Run = dict[str, Any]
+"""One window: what was measured, what the server counted, and the noise."""
 
 
 class Results:

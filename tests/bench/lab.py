@@ -1,6 +1,6 @@
 """A server on one processor, clients on another, and a record of each window.
 
-    lab = Lab(server, pythons, logs)
+    lab = Lab(server, pythons, logs, "tests.bench.locks.child")
     with lab.clients(entry, 10) as children, lab.watching(children) as seen: …
 
 What was counted and how noisy it was is in `seen` when the block has ended.
@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.bench.entries import Entry
 from tests.bench.environments import ROOT
-from tests.bench.locks.roster import Entry
 from tests.bench.measuring import NoiseWatch, count, pin
 from tests.servers import Server
 
@@ -33,12 +33,12 @@ class ChildFailed(Exception):
 
 
 class ChildProcess:
-    """A process that runs `child.py` and does what it is told."""
+    """A process that runs the child program and does what it is told."""
 
-    def __init__(self, python: Path, settings: Mapping[str, Any], log: Path) -> None:
+    def __init__(self, command: Sequence[str], log: Path) -> None:
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [str(python), "-m", "tests.bench.locks.child", json.dumps(settings)],
+                command,
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -47,10 +47,11 @@ class ChildProcess:
         self._log = log
         self.pid = self._process.pid
 
-    def ready(self) -> None:
+    def ready(self, processor: int | None = CLIENT_PROCESSOR) -> None:
         """It has connected; from here on it keeps to its processor."""
         self.answer()
-        pin(self.pid, CLIENT_PROCESSOR)
+        if processor is not None:
+            pin(self.pid, processor)
 
     def tell(self, do: str, **facts: Any) -> None:
         assert self._process.stdin is not None
@@ -75,9 +76,11 @@ class ChildProcess:
             raise ChildFailed(facts["failed"])
         return facts
 
-    def ask(self, do: str, **facts: Any) -> dict[str, Any]:
+    def ask(
+        self, do: str, *, within_s: float = ANSWER_WITHIN_S, **facts: Any
+    ) -> dict[str, Any]:
         self.tell(do, **facts)
-        return self.answer()
+        return self.answer(within_s)
 
     def end(self, *, kindly: bool = True) -> None:
         assert self._process.stdin is not None
@@ -103,11 +106,12 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """The server, and where the environments of the peers are."""
+    """The server, where the environments of the peers are, and what children run."""
 
     server: Server
     pythons: Mapping[str, Path]
     log: Path
+    program: str
 
     @contextlib.contextmanager
     def clients(
@@ -115,8 +119,14 @@ class Lab:
         *entries: Entry,
         options: Mapping[str, float] | None = None,
         flush: bool = True,
+        url: str = "",
+        processor: int | None = CLIENT_PROCESSOR,
     ) -> Iterator[list[ChildProcess]]:
-        """A fresh process for each of `entries`, all connected, on an empty server."""
+        """A fresh process for each of `entries`, all connected, on an empty server.
+
+        They connect to `url`, or else to the server itself; without a `processor` they
+        run on any.
+        """
         if flush:
             self.server.admin.flushall()
         children: list[ChildProcess] = []
@@ -124,14 +134,15 @@ class Lab:
             for entry in entries:
                 settings = {
                     "peer": entry.module,
-                    "url": self.server.url,
+                    "url": url or self.server.url,
                     "uvloop": entry.uvloop,
                     "options": {**entry.options, **(options or {})},
                 }
-                python = self.pythons[entry.home]
-                children.append(ChildProcess(python, settings, self.log))
+                python = str(self.pythons[entry.home])
+                command = (python, "-m", self.program, json.dumps(settings))
+                children.append(ChildProcess(command, self.log))
             for child in children:
-                child.ready()
+                child.ready(processor)
             yield children
         finally:
             # Who waits for a lock that nobody will give back need not be waited for.
@@ -139,12 +150,24 @@ class Lab:
                 child.end(kindly=len(children) == 1)
 
     @contextlib.contextmanager
-    def watching(self, children: Sequence[ChildProcess]) -> Iterator[Seen]:
-        """Count and listen for noise during the block."""
+    def watching(
+        self,
+        children: Sequence[ChildProcess],
+        *,
+        helpers: Sequence[int] = (),
+        alone: Sequence[int] | None = None,
+    ) -> Iterator[Seen]:
+        """Count and listen for noise during the block.
+
+        `helpers` are further processes of ours. Those of `alone` should not have to
+        wait for a processor: the server, and one client, unless it is said otherwise.
+        """
         seen = Seen()
         before = count(self.server)
         ours = [self.server.pid, *(child.pid for child in children)]
-        watch = NoiseWatch(ours, ours if len(children) == 1 else [self.server.pid])
+        if alone is None:
+            alone = ours if len(children) == 1 else [self.server.pid]
+        watch = NoiseWatch([*ours, *helpers], alone)
         yield seen
         noise = watch.stop()
         seen.noise = {key: round(value, 2) for key, value in asdict(noise).items()}

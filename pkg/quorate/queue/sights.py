@@ -1,0 +1,35 @@
+"""How worker processes stand now, for people who look at them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from .counts import WorkerTally
+
+
+class WorkerState(Enum):
+    """What a worker's post is at."""
+
+    STARTING = "starting"
+    WORKING = "working"
+    STALLED = "stalled"
+    DRAINING = "draining"
+    RESTING = "resting"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSight:
+    """One post: the process that holds it now, and what was done there so far.
+
+    `pid` is 0 between two processes. `silent_s` is since its last beat.
+    """
+
+    number: int
+    state: WorkerState
+    tally: WorkerTally
+    pid: int = 0
+    rss_bytes: int = 0
+    age_s: float = 0.0
+    silent_s: float = 0.0
