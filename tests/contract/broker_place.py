@@ -18,7 +18,8 @@ from quorate.queue.decide import (
 from quorate.queue.envelope import Header, seal
 from quorate.queue.guards import Rate, Slot, Unique, guard_line
 from quorate.queue.lanes import Slots
-from quorate.queue.model import DeadReason, Lease, Move, QueueConfig, RetryPolicy
+from quorate.queue.model import DeadReason, Lease, Move, QueueConfig
+from quorate.queue.patience import RetryPolicy
 from quorate.queue.ports import Answer, Bell, Finished, Parcel, Request
 from quorate.queue.redis.queues import RedisQueues
 from quorate.resilience.backoff import constant

@@ -32,16 +32,8 @@ from .events import (
 )
 from .guards import Rate, Slot, Unique, UniqueScope
 from .manager import QueueManager
-from .model import (
-    ErrorRule,
-    LaneWeights,
-    QueueConfig,
-    QueueType,
-    RetryPolicy,
-    Task,
-    TaskPriority,
-    TaskState,
-)
+from .model import LaneWeights, QueueConfig, QueueType, Task, TaskPriority, TaskState
+from .patience import ErrorRule, RetryPolicy
 from .sights import WorkerSight, WorkerState
 from .views import DeadLetter, Explanation, QueueStats, Which
 from .workforce import WorkPlan

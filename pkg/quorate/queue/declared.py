@@ -19,7 +19,8 @@ from quorate.core.names import check_name
 from quorate.core.template import NameTemplate
 
 from .guards import Rate, Slot, Unique
-from .model import DEFAULT_QUEUE, RetryPolicy, Task, TaskPriority
+from .model import DEFAULT_QUEUE, Task, TaskPriority
+from .patience import RetryPolicy
 from .references import task_name
 
 P = ParamSpec("P")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from quorate.core.codec import Json, decode, encode
 from quorate.core.errors import InvalidPayload
 
-from .model import GUARDED
+from .guards import GUARDED
 
 VERSION = 1
 MOST_REMEMBERED = 1024

@@ -17,6 +17,9 @@ from quorate.core.codec import Json
 from quorate.core.errors import InvalidInput
 from quorate.core.names import check_name
 
+GUARDED = b"!"
+"""What an envelope with guards begins with."""
+
 _BETWEEN = "\x1f"
 MOST_AT_ONCE = 1000
 LONGEST_WINDOW_S = 366 * 86_400.0

@@ -16,14 +16,8 @@ from .declared import carry_with
 from .guards import Rate, Slot, Unique
 from .handlers import HandlerFunction, Handlers
 from .lookup import Lookup, unknown
-from .model import (
-    DEFAULT_QUEUE,
-    QueueConfig,
-    RetryPolicy,
-    Task,
-    TaskPriority,
-    TaskState,
-)
+from .model import DEFAULT_QUEUE, QueueConfig, Task, TaskPriority, TaskState
+from .patience import RetryPolicy
 from .producer import Producer
 from .redis.queues import RedisQueues
 from .sights import WorkerSight

@@ -13,14 +13,11 @@ from typing import NamedTuple
 
 from quorate.core.codec import Json
 from quorate.core.errors import InvalidInput
-from quorate.resilience.backoff import Backoff, exponential
 
 from .guards import Rate, Slot, Unique
+from .patience import RetryPolicy
 
 LANES = 3
-GUARDED = b"!"
-"""What an envelope with guards begins with."""
-
 DEFAULT_QUEUE = "default"
 ALL_SHED = 3
 
@@ -75,58 +72,6 @@ class DeadReason(Enum):
     EXPIRED = "expired"
     DEADLINE = "deadline"
     BAD_RESULT = "bad_result"
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorRule:
-    """Another patience with one kind of error: attempts in all, and the rests.
-
-    None takes the policy's own. An attempt that runs too long raises `TaskTimeout`.
-    """
-
-    error: type[Exception]
-    attempts: int | None = None
-    backoff: Backoff | None = None
-
-    def __post_init__(self) -> None:
-        if self.attempts is not None and self.attempts < 1:
-            raise InvalidInput(
-                f"A task cannot be tried {self.attempts} times.",
-                "The first attempt counts too.",
-                "Give attempts=1 for no retries.",
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How often a failing task is tried, and how long it rests in between.
-
-    `attempts` counts the first one too. The rest is drawn evenly between nothing and
-    the backoff's ceiling (full jitter). Errors named by `give_up_on` are not retried;
-    for others `rules` may say otherwise.
-    """
-
-    attempts: int = 5
-    backoff: Backoff = field(default_factory=lambda: exponential(1.0, 600.0))
-    give_up_on: tuple[type[Exception], ...] = ()
-    rules: tuple[ErrorRule, ...] = ()
-
-    def for_error(self, error: BaseException) -> RetryPolicy:
-        """The policy for this error: the first rule that fits it counts."""
-        for rule in self.rules:
-            if isinstance(error, rule.error):
-                attempts = rule.attempts or self.attempts
-                backoff = rule.backoff or self.backoff
-                return RetryPolicy(attempts, backoff, self.give_up_on)
-        return self
-
-    def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise InvalidInput(
-                f"A task cannot be tried {self.attempts} times.",
-                "The first attempt counts too.",
-                "Give attempts=1 for no retries.",
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,11 +212,6 @@ class Lease(NamedTuple):
     def attempt(self) -> int:
         """The number of the attempt that this lease is for; the first is 1."""
         return self.failures + 1
-
-    @property
-    def is_guarded(self) -> bool:
-        """Does something other than its lane decide when it may start?"""
-        return self.envelope.startswith(GUARDED)
 
     @property
     def has_record(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from quorate.queue.ages import seen
+from quorate.queue.guards import GUARDED
 from quorate.queue.lanes import Sight
 from quorate.queue.model import Lease, MoveKind
 from quorate.queue.ports import Finished
@@ -24,7 +25,7 @@ def settlement(session: str, finished: Finished) -> tuple[str | bytes | int, ...
     lease, move, is_marked = finished
     is_marked = is_marked or lease.has_record
     claim = f"{session}|{lease.token}|{lease.lane}|1"
-    guarded = "!" if lease.is_guarded else ""
+    guarded = "!" if lease.envelope.startswith(GUARDED) else ""
     match move.kind:
         case MoveKind.DONE:
             keep_ms = in_ms(max(FORGOTTEN_AFTER_S, move.keep_s))
