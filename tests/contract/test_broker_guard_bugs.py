@@ -57,15 +57,15 @@ BUGS = [
     Bug(
         "somebody else's key is freed",
         "_EXCHANGE",
-        "and redis.call('HGET', base .. 'uniq', word.key) == id then",
+        "and redis.call('HGET', base .. 'uniq', word.label) == id then",
         "then",
         guards.test_the_end_of_one_task_does_not_free_the_key_of_the_next,
     ),
     Bug(
         "a window ends with its task",
         "_ENQUEUE",
-        "redis.call('SET', base .. 'once:' .. word.key, id, 'PX', word.second)",
-        "redis.call('SET', base .. 'once:' .. word.key, id, 'PX', 1)",
+        "redis.call('SET', base .. 'once:' .. word.label, id, 'PX', word.second)",
+        "redis.call('SET', base .. 'once:' .. word.label, id, 'PX', 1)",
         guards.test_a_window_lasts_whatever_becomes_of_the_task,
     ),
     Bug(
@@ -100,14 +100,14 @@ BUGS = [
     Bug(
         "a slot is not given back",
         "_EXCHANGE",
-        "if redis.call('HDEL', base .. 'slot:' .. word.key, id) == 1 then",
+        "if redis.call('HDEL', base .. 'slot:' .. word.label, id) == 1 then",
         "if false then",
         guards.test_the_next_comes_with_the_exchange_that_frees_the_slot,
     ),
     Bug(
         "nobody is let in when a slot is given back",
         "_EXCHANGE",
-        "woken = woken + fill(guards, word.key, word.first)",
+        "woken = woken + fill(guards, word.label, word.first)",
         "woken = woken + 0",
         guards.test_the_next_comes_with_the_exchange_that_frees_the_slot,
     ),
@@ -279,7 +279,7 @@ BUGS = [
     Bug(
         "nobody is let in when a pause ends",
         "_SET_GATE",
-        "arm(new_guards(base, nil, 0, nil, cfg[2]), name, now)",
+        "redis.call('ZADD', base .. 'alarms', now, name)",
         "",
         rates.test_tasks_of_one_name_are_paused_and_resumed_live,
     ),

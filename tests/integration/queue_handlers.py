@@ -35,7 +35,7 @@ def arm() -> None:
 def pop_before_owning() -> None:
     """A planted bug: tasks leave their lane before the server notes who has them."""
     script = broker._EXCHANGE
-    line = "    redis.call('SADD', base .. 'mine:' .. session, unpack(mine))\n"
+    line = "    redis.call('SADD', base .. 'mine:' .. session, unpack(names))\n"
     text = script.text.replace(line, "")
     assert text != script.text
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

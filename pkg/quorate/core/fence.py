@@ -3,6 +3,7 @@
 Whoever holds a lock writes with its token, and a store refuses a token that is older
 than one it has seen. The lock puts the token here for the length of its block, so that
 the stores find it without being handed it. Tasks started inside the block inherit it.
+The handler of a queue's task runs under the token of its claim in the same way.
 """
 
 from __future__ import annotations
@@ -24,6 +25,19 @@ class Fence:
     token: int
     session: str
     tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFence(Fence):
+    """The claim of a task, under which its handler runs: the same proof as of a lock.
+
+    `name` is that of the task. Many tasks of one worker hang on one session.
+    """
+
+    @property
+    def worker(self) -> TaskFence:
+        """What all tasks of this worker have in common: the session, and no name."""
+        return TaskFence("", 0, self.session, self.tag)
 
 
 Before: TypeAlias = "Token[Fence | None]"

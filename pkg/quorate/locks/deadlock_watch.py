@@ -159,7 +159,10 @@ class DeadlockWatch:
         if wait is None:
             return
         attempt, bid, error = wait.attempt, wait.attempt.bid, deadlock.error()
-        if bid is None:
+        if attempt.bell is not None:
+            attempt.doom = self._told(attempt, error, str(deadlock))
+            attempt.bell.set()
+        elif bid is None:
             gate = self._gates.get(attempt.wish.name)
             if gate is not None and gate.refuse(attempt, error):
                 self._told(attempt, error, str(deadlock))

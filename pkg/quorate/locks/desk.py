@@ -38,9 +38,9 @@ class LockDesk:
         self._returns = returns
         self._numbers = itertools.count(1)
         self.holdings = Holdings(parts)
-        self.conversions = Conversions(parts)
         self._danger = DangerWatch(parts, self.holdings)
         self._lines = Lines(parts, bids, returns, self.holdings)
+        self.conversions = Conversions(parts, self._lines.deadlocks)
 
     async def take(self, wish: Wish) -> Hold:
         """The lock, once it is this caller's turn.

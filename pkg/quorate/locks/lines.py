@@ -38,6 +38,11 @@ class Lines:
         self._closed = False
         self._watch = DeadlockWatch(parts, holdings, self._gates)
 
+    @property
+    def deadlocks(self) -> DeadlockWatch:
+        """Who looks whether tasks wait in a circle."""
+        return self._watch
+
     def close(self) -> None:
         """Nobody may stand in line any more."""
         self._closed = True

@@ -21,6 +21,8 @@
 -- include bury_task
 -- include admit
 -- include gates
+-- include call_off
+-- include follow
 -- include settle
 -- include claim
 -- include upkeep
