@@ -112,6 +112,9 @@ async def test_purging_those_chosen_leaves_the_others(graves):
     assert await letters.purge(Which(task="mail")) == 3
 
     assert [letter.id for letter in await letters.list()] == ["d"]
+    assert "alarms" in await graves.keys()
+    assert await letters.purge() == 1
+    assert "alarms" not in await graves.keys()
     assert (await graves.place.results.find("a")).state is None
 
 
