@@ -20,7 +20,7 @@ from quorate.core.errors import TaskFailed
 from quorate.queue.events import WorkerLost
 from quorate.queue.guards import Rate, Slot, Unique
 from quorate.queue.manager import QueueManager
-from quorate.queue.model import PRIORITIES, QueueConfig, Task, TaskPriority
+from quorate.queue.model import QueueConfig, Task, TaskPriority
 from quorate.testing.heard import Heard
 
 QUICK = QueueConfig(concurrency=16, poll_s=30.0)
