@@ -66,7 +66,8 @@ class Producer:
     def enqueue(self, task: Task) -> asyncio.Future[str]:
         """Put one task in; the future has its id when the server has the task.
 
-        Or the id of the task with its unique key. Cancelling who waits does not stop it.
+        Or the id of the task with its unique key. Cancelling who waits for it does not
+        stop it.
         """
         parcel = self.pack(task)
         loop = asyncio.get_running_loop()
