@@ -23,6 +23,7 @@ class Capability(Enum):
     CANCEL = "cancel a task"
     DEDUPE = "know an id again when it is enqueued twice"
     FENCING = "refuse the completion of a task that was given to another worker"
+    GUARDS = "keep tasks unique, or limit how many run or begin"
     EXPLAIN = "explain where a task is"
     PROGRESS = "keep how far a task has come"
     PAUSE = "pause a queue or shed lanes for all workers at once"

@@ -15,7 +15,8 @@ from quorate.settings.tree import Settings
 from quorate.wire.urls import RABBIT, scheme_of
 
 from .manager import QueueManager
-from .model import LaneWeights, QueueConfig, QueueType, RetryPolicy
+from .model import LaneWeights, QueueConfig, QueueType
+from .patience import RetryPolicy
 
 
 async def get_queue_manager(

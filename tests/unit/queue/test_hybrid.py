@@ -213,8 +213,11 @@ async def test_while_rabbitmq_is_away_nothing_is_lost(stage):
 
 async def test_a_task_on_its_way_is_known_can_be_cancelled_and_is_explained(stage):
     class Admin:
-        async def pause(self, *, paused):
+        async def pause(self, *, paused, task=""):
             self.paused = paused
+
+        async def limit(self, rate, *, task=""):
+            self.rate = rate
 
         async def shed(self, level):
             return level
@@ -240,6 +243,7 @@ async def test_a_task_on_its_way_is_known_can_be_cancelled_and_is_explained(stag
     assert await admin.explain("c") is None
     assert await admin.shed(2) == 2
     await admin.pause(paused=True)
+    await admin.limit(None)
     assert (await admin.audit()).looked_at == 0
     assert await stage.broker.cancel("a") is TaskState.CANCELLED
     assert await stage.broker.cancel("a") is None

@@ -9,7 +9,12 @@ import pytest
 from tests.unit.queue.fake_rabbit import FakeQueue, FakeRabbit, FakeServer
 
 from quorate.core.clock import Chance
-from quorate.core.errors import MissingCapability, StoreRefused, StoreUnavailable
+from quorate.core.errors import (
+    InvalidInput,
+    MissingCapability,
+    StoreRefused,
+    StoreUnavailable,
+)
 from quorate.core.ids import new_task_id
 from quorate.queue.decide import (
     Failure,
@@ -20,11 +25,13 @@ from quorate.queue.decide import (
     dead,
 )
 from quorate.queue.envelope import Header, seal
+from quorate.queue.guards import Rate
 from quorate.queue.lanes import Slots
 from quorate.queue.model import DeadReason, QueueConfig, RetryPolicy
 from quorate.queue.ports import Bell, Finished, Parcel, Request, RollCall
 from quorate.queue.rabbit.queues import RabbitQueues
 from quorate.queue.rabbit.watchdog import ConsumerRevived, Watchdog
+from quorate.queue.views import Which
 from quorate.resilience.backoff import constant
 from quorate.testing.clock import ManualClock
 
@@ -250,9 +257,16 @@ async def test_dead_letters_are_listed_replayed_and_purged(ann):
     assert (await letters.list())[0].error == "enough"
     assert await letters.replay(["a", "nobody"]) == 1
     assert [lease.id for lease in await ann.takes()] == ["a"]
+    assert await letters.purge(Which(task="other")) == 0
+    assert await letters.purge(Which(reason="given_up"), dry_run=True) == 2
+    assert await letters.replay(Which(since=1e12)) == 0
+    assert await letters.replay(Which(until=0.0)) == 0
     assert await letters.purge(["b", "nobody"]) == 1
-    assert await letters.replay() == 1
+    assert await letters.replay(dry_run=True) == 1
+    assert await letters.replay(rate=Rate(1, 5.0)) == 1
     assert await letters.purge() == 0
+    with pytest.raises(InvalidInput):
+        await letters.purge("b")
 
 
 async def test_what_the_broker_gave_up_is_described_by_its_headers(ann, server):
@@ -389,6 +403,8 @@ async def test_what_cannot_be_done_is_refused(ann):
         lambda: claims.report(None, ""),
         lambda: admin.pause(paused=True),
         lambda: admin.shed(1),
+        lambda: admin.limit(None),
+        lambda: ann.broker.enqueue([Parcel("x", 1, 0.0, b"!guard")]),
         admin.audit,
         lambda: admin.explain("x"),
         lambda: ann.place.results.find("x"),

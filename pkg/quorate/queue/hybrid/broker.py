@@ -1,8 +1,9 @@
 """Tasks travel over RabbitMQ, and are kept, claimed and settled in Redis.
 
 Satisfies `Broker` and `Claims`. All that Redis promises is promised: fences, results,
-cancelling, tasks of any length. What is delayed, or enqueued under a lock, goes to
-Redis at once: there it waits to the millisecond, and there its token is checked.
+cancelling, tasks of any length. What is delayed, guarded (unique, a slot, a rate), or
+enqueued under a lock, goes to Redis at once: there it waits to the millisecond, and
+there guards and tokens are checked.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import replace
 
 from quorate.core.fence import Fence
 from quorate.core.lifecycle import Tasks
+from quorate.queue.guards import GUARDED
 from quorate.queue.model import LANES, PRIORITIES, Lease, TaskState
 from quorate.queue.ports import (
     Answer,
@@ -51,14 +53,16 @@ class HybridBroker:
 
     async def enqueue(
         self, parcels: Sequence[Parcel], fence: Fence | None = None
-    ) -> list[bool]:
+    ) -> Sequence[bool | str]:
         now = [each for each in parcels if is_now(each)]
         if fence is not None or not now:
             return await self._redis.enqueue(parcels, fence)
         if len(now) == len(parcels):
             return await self._send(now)
         later = [each for each in parcels if not is_now(each)]
-        sent = dict(zip((p.id for p in now), await self._send(now), strict=True))
+        sent: dict[str, bool | str] = dict(
+            zip((each.id for each in now), await self._send(now), strict=True)
+        )
         kept = await self._redis.enqueue(later)
         sent.update(zip((each.id for each in later), kept, strict=True))
         return [sent[each.id] for each in parcels]
@@ -125,5 +129,6 @@ class HybridBroker:
 
 
 def is_now(parcel: Parcel) -> bool:
-    """Is it to be done as soon as somebody has time?"""
-    return parcel.delay_s <= 0 and parcel.at is None
+    """Is it to be done as soon as somebody has time, and nothing guards it?"""
+    is_guarded = parcel.envelope.startswith(GUARDED)
+    return parcel.delay_s <= 0 and parcel.at is None and not is_guarded

@@ -102,8 +102,9 @@ class Relay:
         parcels = [Parcel(each.id, tap.lane, 0.0, each.envelope) for each in batch]
         put_in = await self._redis.enqueue(parcels)
         await self._transit.arrived([each.id for each in batch])
-        self._there[tap.lane] += sum(put_in)
-        self.moved += sum(put_in)
+        came = sum(each is True for each in put_in)
+        self._there[tap.lane] += came
+        self.moved += came
         for letter in batch:
             if tap.letters and tap.letters[0] is letter:
                 tap.letters.popleft()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from quorate.queue.guards import Rate
 from quorate.queue.model import TaskState
 from quorate.queue.ports import Audit, Found, QueueAdmin, Results
 from quorate.queue.redis.keys import QueueKeys
@@ -75,8 +76,11 @@ class HybridAdmin:
         self._admin = admin
         self._transit = transit
 
-    async def pause(self, *, paused: bool) -> None:
-        await self._admin.pause(paused=paused)
+    async def pause(self, *, paused: bool, task: str = "") -> None:
+        await self._admin.pause(paused=paused, task=task)
+
+    async def limit(self, rate: Rate | None, *, task: str = "") -> None:
+        await self._admin.limit(rate, task=task)
 
     async def shed(self, level: int) -> int:
         return await self._admin.shed(level)

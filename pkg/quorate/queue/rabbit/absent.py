@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from quorate.queue.capabilities import Capability, lacking
+from quorate.queue.guards import Rate
 from quorate.queue.ports import Audit, Found
 from quorate.queue.views import Explanation
 
@@ -23,8 +24,11 @@ class NoResults:
 class NoAdmin:
     """There is nothing that all workers look at."""
 
-    async def pause(self, *, paused: bool) -> None:
+    async def pause(self, *, paused: bool, task: str = "") -> None:
         self._refuse(Capability.PAUSE)
+
+    async def limit(self, rate: Rate | None, *, task: str = "") -> None:
+        self._refuse(Capability.GUARDS)
 
     async def shed(self, level: int) -> int:
         self._refuse(Capability.PAUSE)

@@ -14,6 +14,7 @@ from quorate.core.fence import Fence
 from quorate.queue.ages import seen
 from quorate.queue.capabilities import Capability, lacking
 from quorate.queue.decide import death_note
+from quorate.queue.guards import GUARDED
 from quorate.queue.lanes import Counts, Sight
 from quorate.queue.model import (
     LANES,
@@ -70,6 +71,8 @@ class RabbitBroker:
 
         Nor can a fence be checked, since nothing here remembers the last token.
         """
+        if any(parcel.envelope.startswith(GUARDED) for parcel in parcels):
+            raise lacking(Capability.GUARDS)
         await self.sending.enqueue(parcels)
         return [True] * len(parcels)
 

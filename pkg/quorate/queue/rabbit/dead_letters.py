@@ -13,11 +13,12 @@ from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
 from quorate.core.codec import Json, decode
-from quorate.core.errors import InvalidPayload
+from quorate.core.errors import InvalidInput, InvalidPayload
 from quorate.queue.decide import death_note
 from quorate.queue.envelope import read_header, read_payload
+from quorate.queue.guards import Rate
 from quorate.queue.model import PRIORITIES, DeadReason
-from quorate.queue.views import DeadLetter
+from quorate.queue.views import DeadLetter, Which
 from quorate.wire.rabbit_publisher import Message
 
 from .letters import PERSISTENT, Letter, Record, lane_of, read
@@ -46,31 +47,50 @@ class RabbitDeadLetters:
         await self._go_through(look, min(first + most, MOST_READ))
         return tuple(found[first : first + most])
 
-    async def replay(self, ids: Sequence[str] | None = None) -> int:
-        wanted = None if ids is None else frozenset(ids)
+    async def replay(
+        self,
+        which: Which | Sequence[str] | None = None,
+        *,
+        rate: Rate | None = None,
+        dry_run: bool = False,
+    ) -> int:
+        """Under a rate they become ready in whole seconds, a second's worth at once."""
+        chosen, gap_s = _chosen(which), rate.interval_us / 1e6 if rate else 0.0
+        count = 0
 
         async def revive(wire: Wire, message: DeliveredMessage) -> bool:
-            letter = read(message, lane_of(message))
-            if wanted is not None and letter.id not in wanted:
+            nonlocal count
+            if not _fits(chosen, message):
                 return False
+            count += 1
+            if dry_run:
+                return False
+            letter = read(message, lane_of(message))
             record = Record(letter.record.lane, letter.record.turn + 1)
-            await self._sending.copies([(letter.id, record, letter.envelope, 0.0)])
+            delay_s = float(int((count - 1) * gap_s))
+            await self._sending.copies([(letter.id, record, letter.envelope, delay_s)])
             await wire.basic_ack(message.delivery_tag or 0)
             return True
 
-        return await self._go_through(revive, MOST_READ)
+        await self._go_through(revive, MOST_READ)
+        return count
 
-    async def purge(self, ids: Sequence[str] | None = None) -> int:
-        wanted = None if ids is None else frozenset(ids)
+    async def purge(
+        self, which: Which | Sequence[str] | None = None, *, dry_run: bool = False
+    ) -> int:
+        chosen, count = _chosen(which), 0
 
         async def forget(wire: Wire, message: DeliveredMessage) -> bool:
-            name = message.header.properties.message_id
-            if wanted is not None and name not in wanted:
+            nonlocal count
+            if not _fits(chosen, message):
                 return False
-            await wire.basic_ack(message.delivery_tag or 0)
-            return True
+            count += 1
+            if not dry_run:
+                await wire.basic_ack(message.delivery_tag or 0)
+            return not dry_run
 
-        return await self._go_through(forget, MOST_READ)
+        await self._go_through(forget, MOST_READ)
+        return count
 
     async def _go_through(self, take: Take, most: int) -> int:
         """Show each dead letter to `take`, the oldest first. Returns how many went."""
@@ -103,6 +123,26 @@ def burial(name: str, letter: Letter, note: bytes, now_s: float) -> Message:
         message_id=letter.id, delivery_mode=PERSISTENT, headers=headers
     )
     return Message(name, letter.envelope, properties)
+
+
+def _chosen(which: Which | Sequence[str] | None) -> Which:
+    if isinstance(which, str):
+        raise InvalidInput("Dead letters are named by a list of ids, not by text.")
+    if isinstance(which, Which):
+        return which
+    return Which(ids=None if which is None else tuple(which))
+
+
+def _fits(which: Which, message: DeliveredMessage) -> bool:
+    """Is this dead letter one of those?"""
+    letter = described(message)
+    if which.ids is not None and letter.id not in which.ids:
+        return False
+    if which.since is not None and letter.died_at < which.since:
+        return False
+    if which.until is not None and letter.died_at >= which.until:
+        return False
+    return which.takes(letter.reason, letter.name)
 
 
 def described(message: DeliveredMessage) -> DeadLetter:
