@@ -273,10 +273,13 @@ async def queue_url(
     namespace: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[str]:
+    mark = request.node.get_closest_marker("differs_on_rabbit")
+    if mark is not None and (
+        request.param == "rabbit"
+        or (request.param == "hybrid" and mark.kwargs.get("also_with_redis"))
+    ):
+        pytest.skip(f"on RabbitMQ {mark.args[0]}")
     if request.param == "rabbit":
-        mark = request.node.get_closest_marker("differs_on_rabbit")
-        if mark is not None:
-            pytest.skip(f"on RabbitMQ {mark.args[0]}")
         yield request.getfixturevalue("rabbit_url")
         return
     if request.param == "hybrid":

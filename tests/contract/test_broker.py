@@ -668,7 +668,9 @@ async def test_who_waits_is_told_when_the_task_is_over(ann, bob):
     assert "wait" not in await ann.keys()
 
 
-@pytest.mark.differs_on_rabbit("the broker sends tasks, not bells")
+@pytest.mark.differs_on_rabbit(
+    "tasks come one by one, and so do bells", also_with_redis=True
+)
 async def test_idle_workers_are_rung_one_for_eight_tasks(ann, bob):
     heard: list[bytes] = []
     for party in (ann, bob):
