@@ -12,6 +12,7 @@ from tests.contract.broker_place import CONFIG, QUEUE, Party
 from quorate.core.events import silent
 from quorate.lease.lease import LeaseTerms
 from quorate.lease.session import Session
+from quorate.queue.hybrid.broker import HybridBroker
 from quorate.queue.hybrid.queues import HybridQueues
 from quorate.queue.model import QueueConfig
 from quorate.queue.ports import Answer, Finished
@@ -164,16 +165,19 @@ class RabbitParties:
             made |= names_of(party.queues)
         for party in self._hybrids:
             await party.queues.stop()
-            made |= {shape.name for shape in party.broker.lanes.shapes}
+            made |= names_of(party.queues)
         for wire in self._wires:
             await wire.stop()
         await delete(self._url, made)
 
 
-def names_of(queues: RabbitQueues) -> set[str]:
+def names_of(queues: RabbitQueues | HybridQueues) -> set[str]:
     """The broker's queues behind the task queues of one process."""
     names: set[str] = set()
     for broker in queues._brokers.values():
+        if isinstance(broker, HybridBroker):
+            names |= {shape.name for shape in broker.lanes.shapes}
+            continue
         topology = broker.sending.topology
         names |= {shape.name for shape in (*topology.lanes, topology.dead)}
         levels = range(broker.sending._levels)

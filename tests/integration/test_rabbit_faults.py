@@ -19,6 +19,7 @@ from tests.contract.rabbit_place import delete, names_of
 from tests.integration import queue_handlers as handlers
 from tests.integration.test_queue_faults import CONFIG, TERMS, Run, until
 from tests.rabbit_server import RabbitServer
+from tests.servers import Server
 
 from quorate import connect
 from quorate.backend import Backend
@@ -33,6 +34,7 @@ from quorate.queue.door import get_queue_manager
 from quorate.queue.events import TaskDied, WorkerLost
 from quorate.queue.manager import QueueManager
 from quorate.queue.model import QueueConfig, Task, TaskState
+from quorate.settings.load import load_settings
 from quorate.testing.heard import Heard
 from quorate.testing.proxy import FaultProxy
 from quorate.wire.rabbit_line import LineBroken
@@ -74,8 +76,7 @@ async def a_queue(
         for name in ("note", "sleeper", "stubborn", "poison"):
             await queue.register_task_handler(name, getattr(handlers, name))
         yield queue
-    if not state:
-        await delete(url, names_of(queue._queues))
+    await delete(url, names_of(queue._queues))
 
 
 def everything_is_done(run: Run, count: int):
@@ -214,17 +215,31 @@ async def test_a_worker_that_stops_gives_back_what_it_has_not_done(
     assert queue.counts().dead_total == 0
 
 
-async def test_a_node_may_have_its_queue_on_rabbitmq(
-    rabbit_url: str, server, heard: Heard, history: Path, namespace: str
+@pytest.mark.parametrize("keeps_state", [False, True])
+async def test_a_node_and_its_workers_may_have_their_queue_on_rabbitmq(
+    keeps_state: bool,
+    rabbit_url: str,
+    private_server: Server,
+    history: Path,
+    namespace: str,
 ) -> None:
-    if server.kind != "valkey":
-        pytest.skip("one kind of Redis is enough for the locks")
-    async with connect(server.url, queue=rabbit_url) as node:
-        queue = node.queue
-        name = f"q-{namespace}"
-        with pytest.raises(MissingCapability, match="alone cannot"):
-            await queue.result("x", queue=name)
-        assert (await queue.stats(name)).depth == 0
+    settings = load_settings(environ={"QUORATE_NAMESPACE": namespace})
+    redis = private_server.url
+    state = redis if keeps_state else None
+    node = connect(redis, queue=rabbit_url, queue_state=state, settings=settings)
+    async with node:
+        queue, run = node.queue, Run(node.queue, history)
+        await queue.register_task_handler("note", handlers.note)
+        await run.puts(3)
+        await queue.start_workers(1)
+        await until(everything_is_done(run, 3))
+
+        if keeps_state:
+            assert await queue.result("t0", wait_s=5) == queue.worker_pids[0]
+        else:
+            with pytest.raises(MissingCapability, match="alone cannot"):
+                await queue.result("t0", queue="default")
+        await queue.stop_workers()
         await delete(rabbit_url, names_of(queue._queues))
 
 
