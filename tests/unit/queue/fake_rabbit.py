@@ -116,6 +116,8 @@ class FakeWire:
         self._check()
         name = routing_key.split(".", 28)[-1] if exchange else routing_key
         queue = self.server.queues.get(name)
+        if queue is None and not mandatory:
+            return spec.Basic.Ack()
         if queue is None:
             returned = spec.Basic.Return(312, "NO_ROUTE", "", name)
             raise aiormq.exceptions.PublishError(
