@@ -6,6 +6,8 @@ last answers told about them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .lanes import (
     Counts,
     LaneRules,
@@ -22,6 +24,7 @@ from .ports import Answer, Request
 from .running import Running
 
 MOST_AT_ONCE = 256
+NOBODY = Slots(0, 0)
 OVERLAP_FROM = 64
 """From twice so many places on, two exchanges share them, so that the server works on
 one while this process works on the tasks of the other."""
@@ -41,6 +44,16 @@ class Intake:
         self._shares = Shares()
         self._sight: Sight | None = None
         self._is_plenty = False
+        self._ahead = 0
+        self._waiting: Callable[[], Slots] = lambda: NOBODY
+
+    def minds(self, waiting: Callable[[], Slots]) -> None:
+        """Who has been claimed ahead and waits for a place."""
+        self._waiting = waiting
+
+    def look_ahead(self, places: int) -> None:
+        """So many places will be free besides when an answer is here."""
+        self._ahead = places if self._is_plenty else 0
 
     @property
     def has_room_for_second(self) -> bool:
@@ -52,17 +65,23 @@ class Intake:
         """Has everything that was asked for been answered?"""
         return not any(slots.total for slots in self._asked.values())
 
-    def free(self) -> Slots:
-        """Places for which nothing has been asked yet, at most a batch."""
-        slots = free_slots(
+    def places(self) -> Slots:
+        """Places where a task could begin now."""
+        return free_slots(
             self._concurrency,
             self._reserved,
             busy=len(self._running),
             urgent=self._running.urgent,
         )
-        asked = self._asked.values()
-        total = slots.total - sum(each.total for each in asked)
-        others = slots.others - sum(each.others for each in asked)
+
+    def free(self) -> Slots:
+        """Places for which nothing has been asked yet, at most a batch."""
+        slots, waiting, asked = self.places(), self._waiting(), self._asked.values()
+        ahead = self._ahead
+        total = slots.total + ahead - sum(each.total for each in asked)
+        others = slots.others + ahead - sum(each.others for each in asked)
+        total -= waiting.total
+        others -= waiting.others
         total = max(0, min(total, self.batch))
         return Slots(total, max(0, min(total, others)))
 
