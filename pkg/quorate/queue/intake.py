@@ -25,17 +25,15 @@ from .running import Running
 
 MOST_AT_ONCE = 256
 NOBODY = Slots(0, 0)
-OVERLAP_FROM = 64
-"""From twice so many places on, two exchanges share them, so that the server works on
-one while this process works on the tasks of the other."""
+OVERLAP_FROM = 32
+"""From twice so many places on, two exchanges share them while there is plenty to do,
+so that the server works on one while this process works on the tasks of the other."""
 
 
 class Intake:
     """What one queue's worker may take in next."""
 
     def __init__(self, config: QueueConfig, running: Running) -> None:
-        half = config.concurrency // 2
-        self.batch = min(half if half >= OVERLAP_FROM else MOST_AT_ONCE, MOST_AT_ONCE)
         self._concurrency = config.concurrency
         self._rules = LaneRules(config.weights, config.age_floor_s, config.strict)
         self._reserved = reserved_slots(config.concurrency, config.reserved_for_high)
@@ -54,6 +52,14 @@ class Intake:
     def look_ahead(self, places: int) -> None:
         """So many places will be free besides when an answer is here."""
         self._ahead = places if self._is_plenty else 0
+
+    @property
+    def batch(self) -> int:
+        """How many tasks one exchange may settle or claim."""
+        half = (self._concurrency + self._ahead) // 2
+        if half < OVERLAP_FROM or not self._is_plenty:
+            return MOST_AT_ONCE
+        return min(half, MOST_AT_ONCE)
 
     @property
     def has_room_for_second(self) -> bool:
@@ -94,7 +100,10 @@ class Intake:
         """Learn from an answer."""
         self._asked.pop(request.exchanger, None)
         taken = count_by_lane(answer.leases)
-        self._is_plenty = answer.alive and not answer.is_short
+        # Places that are kept for urgent tasks stay free with any number of others.
+        others = sum(taken[1:])
+        is_full = not answer.is_short or 0 < request.slots.others <= others
+        self._is_plenty = answer.alive and is_full
         if answer.sight is not None:
             self._sight = answer.sight
         elif answer.is_short and request.slots.others:
