@@ -25,9 +25,11 @@ from .running import Running
 
 MOST_AT_ONCE = 256
 NOBODY = Slots(0, 0)
-OVERLAP_FROM = 32
-"""From twice so many places on, two exchanges share them while there is plenty to do,
-so that the server works on one while this process works on the tasks of the other."""
+OVERLAP_FROM = 64
+FAR = 16
+"""From twice so many places on, or when so many tasks end while an exchange is under
+way, two exchanges share the places as long as there is plenty to do: the server works
+on one while this process works on the tasks of the other."""
 
 
 class Intake:
@@ -43,6 +45,7 @@ class Intake:
         self._sight: Sight | None = None
         self._is_plenty = False
         self._ahead = 0
+        self._allowed: int | None = None
         self._waiting: Callable[[], Slots] = lambda: NOBODY
 
     def minds(self, waiting: Callable[[], Slots]) -> None:
@@ -57,14 +60,15 @@ class Intake:
     def batch(self) -> int:
         """How many tasks one exchange may settle or claim."""
         half = (self._concurrency + self._ahead) // 2
-        if half < OVERLAP_FROM or not self._is_plenty:
+        is_worth_it = half >= OVERLAP_FROM or self._ahead >= FAR
+        if not (is_worth_it and self._is_plenty):
             return MOST_AT_ONCE
         return min(half, MOST_AT_ONCE)
 
     @property
     def has_room_for_second(self) -> bool:
         """Would another whole batch fit, and is there likely to be one?"""
-        return self._is_plenty and self.free().total >= max(self.batch, OVERLAP_FROM)
+        return self._is_plenty and self.free().total >= max(self.batch, FAR)
 
     @property
     def is_quiet(self) -> bool:
@@ -88,7 +92,7 @@ class Intake:
         others = slots.others + ahead - sum(each.others for each in asked)
         total -= waiting.total
         others -= waiting.others
-        total = max(0, min(total, self.batch))
+        total = max(0, min(total, self.batch, self._allowed or self.batch))
         return Slots(total, max(0, min(total, others)))
 
     def ask(self, exchanger: int, slots: Slots) -> Counts:
@@ -103,7 +107,8 @@ class Intake:
         # Places that are kept for urgent tasks stay free with any number of others.
         others = sum(taken[1:])
         is_full = not answer.is_short or 0 < request.slots.others <= others
-        self._is_plenty = answer.alive and is_full
+        self._is_plenty = answer.alive and is_full and not answer.is_limited
+        self._heed_rate(request, answer)
         if answer.sight is not None:
             self._sight = answer.sight
         elif answer.is_short and request.slots.others:
@@ -113,6 +118,14 @@ class Intake:
         self._shares = charge(
             self._shares, request.takes, taken, self._sight, self._rules
         )
+
+    def _heed_rate(self, request: Request, answer: Answer) -> None:
+        """Ask for about what the queue's rate allows, so that it is shared fairly."""
+        if answer.is_limited:
+            self._allowed = max(1, len(answer.leases))
+        elif self._allowed is not None and request.slots.total:
+            doubled = 2 * self._allowed
+            self._allowed = doubled if doubled < self.batch else None
 
 
 def count_by_lane(leases: tuple[Lease, ...]) -> Counts:

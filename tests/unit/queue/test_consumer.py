@@ -18,7 +18,8 @@ from quorate.queue.events import (
     TasksStranded,
 )
 from quorate.queue.handlers import Handlers
-from quorate.queue.model import MoveKind, QueueConfig, RetryPolicy
+from quorate.queue.model import MoveKind, QueueConfig
+from quorate.queue.patience import RetryPolicy
 from quorate.queue.ports import RollAnswer
 from quorate.queue.roll_caller import RollCaller
 from quorate.queue.running import Stop
@@ -152,7 +153,7 @@ async def test_two_exchanges_share_many_places(heard, clock):
 
 async def test_two_share_them_with_places_kept_for_urgent_tasks_too(heard, clock):
     """Those stay free whatever comes, which does not mean that there is little."""
-    config = QueueConfig(concurrency=64, reserved_for_high=0.1, poll_s=0.05)
+    config = QueueConfig(concurrency=128, reserved_for_high=0.1, poll_s=0.05)
     stage = Stage(heard, clock, config)
     gate = asyncio.Event()
     exchange = stage.broker.exchange
