@@ -24,6 +24,8 @@ from quorate.wire.redis import WireLimits
 
 NAMESPACE = "faults"
 CONCURRENCY = 16
+CALM = LeaseTerms()
+"""For runs in which no session is to end, however slow the machine is."""
 BATCH = 100
 MOST_WAITING = 1_000
 LOOK_EVERY_S = 0.05

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.faults.lock_judge import percentile
-from tests.faults.queue_crew import QueueCrew, QueueFleet, a_producer
+from tests.faults.queue_crew import CALM, QueueCrew, QueueFleet, a_producer
 from tests.faults.queue_judge import (
     attempts_counted,
     out_of_order,
@@ -90,6 +90,7 @@ async def q9_lanes(stage: Stage) -> Result:
             "reserved_for_high": 0.0,
             "weights": WEIGHTS,
         },
+        terms=CALM,
         bugs=stage.bugs,
     )
     fleet = QueueFleet(stage, crew, server.url)
@@ -143,7 +144,7 @@ async def q12_sent_home(stage: Stage) -> Result:
     """Workers get SIGTERM under load: they finish or give back what they have, and
     some of it takes longer than their grace."""
     server = stage.server()
-    crew = QueueCrew(config={"grace_s": GRACE_S}, bugs=stage.bugs)
+    crew = QueueCrew(config={"grace_s": GRACE_S}, terms=CALM, bugs=stage.bugs)
     fleet = QueueFleet(stage, crew, server.url)
     chance = Chance(stage.seed)
     drains = stage.sized(DRAINS, 4)

@@ -26,7 +26,7 @@ from .running import Running
 MOST_AT_ONCE = 256
 NOBODY = Slots(0, 0)
 OVERLAP_FROM = 64
-FAR = 16
+FAR = 32
 """From twice so many places on, or when so many tasks end while an exchange is under
 way, two exchanges share the places as long as there is plenty to do: the server works
 on one while this process works on the tasks of the other."""
