@@ -25,6 +25,7 @@ from .model import (
 )
 from .producer import Producer
 from .redis.queues import RedisQueues
+from .scribe import Signpost
 from .sights import WorkerSight
 from .steering import Steering
 from .views import Explanation, QueueStats
@@ -80,6 +81,10 @@ class QueueManager(Steering):
         self._mailbox.on_over = self._waiting.over
         self._mailbox.on_gap = self._missed
         self._leave = carry_with(self)
+        signpost = Signpost(
+            lambda: self._lookup.used_here, lambda queue: self.place(queue).crew
+        )
+        self._lookup.on_new = self._tasks.employ(signpost).wake
 
     async def stop(self) -> None:
         """Let workers drain and end. Twice is harmless."""
@@ -253,8 +258,15 @@ class QueueManager(Steering):
         return found
 
     async def stats(self, queue: str = DEFAULT_QUEUE) -> QueueStats:
-        """The queue as the server sees it: depth, oldest age, in flight, by lane."""
-        return await self.place(queue).broker.stats()
+        """The queue as the server sees it: depth, oldest age, in flight, by lane.
+
+        Also who works on it, and how fast, by what workers told in the last seconds.
+        """
+        place = self.place(queue)
+        stats = await place.broker.stats()
+        crew = await place.crew.who()
+        rate = sum(each.rate for each in crew)
+        return replace(stats, workers=len(crew), rate=rate)
 
     def counts(self) -> QueueCounts:
         """Counts of this process and its workers, without asking the server."""

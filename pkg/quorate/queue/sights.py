@@ -33,3 +33,24 @@ class WorkerSight:
     rss_bytes: int = 0
     age_s: float = 0.0
     silent_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerReport:
+    """One worker process's share in one queue, as it last told.
+
+    `places` is how many tasks it runs at once; `rate` is tasks done per second.
+    """
+
+    session: str
+    running: int = 0
+    places: int = 0
+    rate: float = 0.0
+    done_total: int = 0
+    retried_total: int = 0
+    dead_total: int = 0
+
+    @property
+    def process(self) -> str:
+        """Its host and process id."""
+        return self.session.rpartition("-")[0] or self.session

@@ -30,7 +30,8 @@ class DeadLetter:
 class QueueStats:
     """One queue, as the server sees it now. Ages in seconds; None if the lane is empty.
 
-    The age of a task whose id was given by its producer is not known.
+    The age of a task whose id was given by its producer is not known. `workers` and
+    `rate` (tasks done per second) are what workers told in the last seconds.
     """
 
     queue: str
@@ -41,6 +42,8 @@ class QueueStats:
     dead: int
     shed_level: int
     paused: bool
+    workers: int = 0
+    rate: float = 0.0
 
     @property
     def depth(self) -> int:

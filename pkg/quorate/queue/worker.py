@@ -22,6 +22,7 @@ from .handlers import Handlers
 from .redis.mailbox import Mailbox
 from .roll_caller import RollCaller
 from .run import Stop
+from .scribe import Scribe
 from .tally import Tally
 
 BEAT_S = 0.02
@@ -79,6 +80,7 @@ class Worker:
             self._consumers[desk.queue] = consumer
             self._desks.append(desk)
             self._tasks.employ(RollCaller(desk, consumer, self._handlers))
+            self._tasks.employ(Scribe(desk, consumer))
             consumer.start()
 
     async def stop(self, grace_s: float) -> None:
@@ -165,6 +167,7 @@ class Worker:
                 continue
             try:
                 await desk.claims.leave(name)
+                await desk.crew.leave(name)
             except (StoreUnavailable, OutcomeUnknown):
                 # The sweeper of another process will see that there is nothing left.
                 return

@@ -170,6 +170,7 @@ class Workforce:
             clock=backend.clock,
             chance=backend.chance,
             peers=peers,
+            crew=place.crew,
         )
 
     def _orders(self, plan: WorkPlan) -> Orders:

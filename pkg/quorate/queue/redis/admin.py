@@ -11,15 +11,12 @@ from quorate.wire.link import Reply
 from quorate.wire.ports import Caller
 from quorate.wire.scripts import load
 
+from .auditor import Auditor
 from .broker import LETTERS
 from .keys import QueueKeys
 
 _CONTROL = load("quorate.queue.redis", "control")
 _EXPLAIN = load("quorate.queue.redis", "explain")
-_MEND = load("quorate.queue.redis", "mend")
-
-PAGE = 500
-MEND_AT_ONCE = 50
 
 
 class RedisQueueAdmin:
@@ -43,25 +40,7 @@ class RedisQueueAdmin:
         return int(before or 0)
 
     async def audit(self) -> Audit:
-        """Reads the whole queue page by page; what looks lost is judged by a script."""
-        jobs = set(await self._scan("job"))
-        placed = {
-            member[2:] for member in await self._command("ZRANGE", "due", 0, "-1")
-        }
-        placed.update(await self._command("ZRANGE", "dead", 0, "-1"))
-        for lane in range(len(PRIORITIES)):
-            placed.update(await self._lane(lane))
-        doubtful = sorted(task.decode() for task in jobs - placed)
-        repaired: list[str] = []
-        for start in range(0, len(doubtful), MEND_AT_ONCE):
-            part = doubtful[start : start + MEND_AT_ONCE]
-            mended = await self._calls.call(
-                _MEND,
-                [self._keys.sessions, self._keys.prefix],
-                [self._keys.queue, *part],
-            )
-            repaired += (task.decode() for task in mended)
-        return Audit(len(jobs), tuple(repaired))
+        return await Auditor(self._calls, self._keys).audit()
 
     async def explain(self, task_id: str) -> Explanation | None:
         reply = await self._calls.call(_EXPLAIN, [self._keys.prefix], [task_id])
@@ -71,28 +50,6 @@ class RedisQueueAdmin:
         args = [self._keys.queue, name, value]
         before: bytes = await self._calls.call(_CONTROL, [self._keys.prefix], args)
         return before
-
-    async def _command(self, name: str, key: str, *args: str | int) -> Reply:
-        return await self._calls.command(name, self._keys.prefix + key, *args)
-
-    async def _lane(self, lane: int) -> list[bytes]:
-        ids: list[bytes] = []
-        page: list[bytes] = [b""] * PAGE
-        while len(page) == PAGE:
-            first = len(ids)
-            page = await self._command("LRANGE", f"r{lane}", first, first + PAGE - 1)
-            ids += page
-        return ids
-
-    async def _scan(self, key: str) -> list[bytes]:
-        """The fields of a hash."""
-        fields: list[bytes] = []
-        cursor: bytes | None = None
-        while cursor != b"0":
-            at = (cursor or b"0").decode()
-            cursor, found = await self._command("HSCAN", key, at, "COUNT", PAGE)
-            fields += found[::2]
-        return fields
 
 
 def explained(task_id: str, reply: Reply) -> Explanation | None:

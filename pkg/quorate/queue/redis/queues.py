@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from quorate.core.events import Emit
+from quorate.queue.crew import Crew, Nobody
 from quorate.queue.events import TaskDied, TasksTakenBack
 from quorate.queue.model import DeadReason, QueueConfig
 from quorate.queue.ports import (
@@ -19,6 +20,7 @@ from quorate.wire.redis import Wire
 
 from .admin import RedisQueueAdmin
 from .broker import RedisBroker
+from .crew import RedisCrew, directory_key
 from .dead_letters import RedisDeadLetters
 from .keys import QueueKeys, queues_of_key, with_claims_key
 from .mailbox import Mailbox
@@ -36,6 +38,7 @@ class Place:
     results: Results
     dead_letters: DeadLetters
     admin: QueueAdmin
+    crew: Crew = field(default_factory=Nobody)
 
 
 class RedisQueues:
@@ -67,6 +70,7 @@ class RedisQueues:
                 results=RedisResults(calls, keys),
                 dead_letters=RedisDeadLetters(calls, keys),
                 admin=RedisQueueAdmin(calls, keys),
+                crew=RedisCrew(calls, keys, directory_key(self._wire.keys)),
             )
         return found
 
