@@ -42,7 +42,8 @@ from quorate.queue.events import (
 )
 from quorate.queue.lanes import Slots
 from quorate.queue.manager import QueueManager
-from quorate.queue.model import QueueConfig, RetryPolicy, Task, TaskState
+from quorate.queue.model import QueueConfig, Task, TaskState
+from quorate.queue.patience import RetryPolicy
 from quorate.queue.ports import Bell, Request
 from quorate.queue.redis import broker
 from quorate.resilience.backoff import constant

@@ -30,19 +30,12 @@ from .events import (
     WorkerStarted,
     WorkerStopped,
 )
+from .guards import Rate, Slot, Unique, UniqueScope
 from .manager import QueueManager
-from .model import (
-    ErrorRule,
-    LaneWeights,
-    QueueConfig,
-    QueueType,
-    RetryPolicy,
-    Task,
-    TaskPriority,
-    TaskState,
-)
+from .model import LaneWeights, QueueConfig, QueueType, Task, TaskPriority, TaskState
+from .patience import ErrorRule, RetryPolicy
 from .sights import WorkerSight, WorkerState
-from .views import DeadLetter, Explanation, QueueStats
+from .views import DeadLetter, Explanation, QueueStats, Which
 from .workforce import WorkPlan
 
 __all__ = [
@@ -59,8 +52,10 @@ __all__ = [
     "QueueReached",
     "QueueStats",
     "QueueType",
+    "Rate",
     "RetryPolicy",
     "ShedChanged",
+    "Slot",
     "Task",
     "TaskContext",
     "TaskDied",
@@ -69,6 +64,9 @@ __all__ = [
     "TaskTimedOut",
     "TasksStranded",
     "TasksTakenBack",
+    "Unique",
+    "UniqueScope",
+    "Which",
     "WorkPlan",
     "WorkerLost",
     "WorkerRecycled",

@@ -169,8 +169,8 @@ class Consumer:
         if not answer.alive:
             self._me = None
             return AGAIN_S
-        if request.upkeep:
-            due_in_s = answer.due_in_s
+        due_in_s = answer.due_in_s
+        if request.upkeep or due_in_s is not None:
             now = self._desk.clock.monotonic()
             self._due_at = None if due_in_s is None else now + due_in_s
         if not answer.is_short or not request.bell.wanted:

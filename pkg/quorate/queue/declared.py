@@ -10,13 +10,17 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from quorate.core.codec import Json
 from quorate.core.errors import InvalidInput, QueueError
 from quorate.core.names import check_name
+from quorate.core.template import NameTemplate
 
-from .model import DEFAULT_QUEUE, RetryPolicy, Task, TaskPriority
+from .guards import Rate, Slot, Unique
+from .model import DEFAULT_QUEUE, Task, TaskPriority
+from .patience import RetryPolicy
 from .references import task_name
 
 P = ParamSpec("P")
@@ -45,6 +49,12 @@ class Declared(Generic[P, R]):
         self.run = function
         self.template = template
         self.retry = retry
+        signature = inspect.signature(function)
+        self._keys = {
+            what: NameTemplate(guard.key, signature, template.name, what)
+            for what in ("unique", "slot", "rate")
+            if (guard := getattr(template, what)) is not None and guard.key
+        }
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, str]:
@@ -63,15 +73,11 @@ class Declared(Generic[P, R]):
                 f"{self.template.name} cannot be called like that.", str(error)
             ) from error
         payload: Json = {"args": list(args), "kwargs": dict(kwargs)}
-        template = self.template
-        return Task(
-            name=template.name,
-            payload=payload,
-            queue=template.queue,
-            priority=template.priority,
-            timeout_s=template.timeout_s,
-            is_call=True,
-        )
+        guards = {
+            what: replace(getattr(self.template, what), key=key.fill(args, kwargs))
+            for what, key in self._keys.items()
+        }
+        return replace(self.template, payload=payload, is_call=True, **guards)
 
 
 _declared: dict[str, Declared[..., object]] = {}
@@ -85,18 +91,27 @@ def async_task(
     name: str | None = None,
     timeout_s: float | None = None,
     retry: RetryPolicy | None = None,
+    expires_s: float | None = None,
+    deadline_s: float | None = None,
+    unique: Unique | None = None,
+    slot: Slot | None = None,
+    rate: Rate | None = None,
 ) -> Callable[[Callable[P, R]], Declared[P, R]]:
     """Declare a function as a task of `queue`.
 
-    Its name is `module.function` unless given. Its arguments must be JSON.
+    Its name is `module.function` unless given. Its arguments must be JSON. The keys of
+    `unique`, `slot` and `rate` may have holes for them, such as "user:{user_id}"; they
+    are checked here. `Task` says what the rest means.
     """
     check_name(queue, "queue")
 
     def declare(function: Callable[P, R]) -> Declared[P, R]:
         called = check_name(name or task_name(function), "task")
         template = Task(
-            name=called, queue=queue, priority=priority, timeout_s=timeout_s
-        )
+            name=called, queue=queue, priority=priority, timeout_s=timeout_s,
+            expires_s=expires_s, deadline_s=deadline_s, unique=unique, slot=slot,
+            rate=rate,
+        )  # fmt: skip
         declared = Declared(function, template, retry)
         _declared[called] = declared
         return declared

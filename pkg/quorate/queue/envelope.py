@@ -1,7 +1,8 @@
 """How a task travels: a line of JSON that says what it is, and its payload below.
 
 The first line is the same for all tasks of one kind, so it is made and read once and
-then looked up. The server never reads an envelope. Pure.
+then looked up. Of an envelope the server reads only its guards, a line before all else
+that begins with "!", and, where tasks of one name are limited, that name. Pure.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple
 
 from quorate.core.codec import Json, decode, encode
 from quorate.core.errors import InvalidPayload
+
+from .guards import GUARDED
 
 VERSION = 1
 MOST_REMEMBERED = 1024
@@ -38,16 +41,18 @@ _written: dict[Header, bytes] = {}
 _read: dict[bytes, Header] = {}
 
 
-def seal(header: Header, payload: Json, max_bytes: int) -> bytes:
+def seal(header: Header, payload: Json, max_bytes: int, guards: bytes = b"") -> bytes:
     """The envelope. Raises `InvalidPayload` for what cannot travel."""
     line = _written.get(header)
     if line is None:
         line = _remember(_written, header, _write(header))
-    return line + encode(payload, f"payload of {header.name}", max_bytes)
+    return guards + line + encode(payload, f"payload of {header.name}", max_bytes)
 
 
 def read_header(envelope: bytes) -> tuple[Header, bytes]:
     """The header and the payload's bytes. Raises `InvalidPayload`."""
+    if envelope.startswith(GUARDED):
+        envelope = envelope.partition(b"\n")[2]
     line, found, payload = envelope.partition(b"\n")
     if not found:
         raise InvalidPayload("The envelope has no payload.", repr(envelope[:60]))

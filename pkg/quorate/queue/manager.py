@@ -13,16 +13,11 @@ from quorate.lease.sweeper import Room
 
 from .counts import QueueCounts
 from .declared import carry_with
+from .guards import Rate, Slot, Unique
 from .handlers import HandlerFunction, Handlers
 from .lookup import Lookup, unknown
-from .model import (
-    DEFAULT_QUEUE,
-    QueueConfig,
-    RetryPolicy,
-    Task,
-    TaskPriority,
-    TaskState,
-)
+from .model import DEFAULT_QUEUE, QueueConfig, Task, TaskPriority, TaskState
+from .patience import RetryPolicy
 from .producer import Producer
 from .redis.queues import RedisQueues
 from .scribe import Signpost
@@ -125,12 +120,19 @@ class QueueManager(Steering):
         task_id: str | None = None,
         timeout_s: float | None = None,
         attempts: int | None = None,
+        expires_s: float | None = None,
+        deadline_s: float | None = None,
+        unique: Unique | None = None,
+        slot: Slot | None = None,
+        rate: Rate | None = None,
     ) -> str:
         """Put a task in and return its id, when the server has it.
 
-        With a `task_id` of your own, asking twice enqueues once. Raises `InvalidInput`
-        before anything is sent; `StoreUnavailable` if nothing was enqueued;
-        `OutcomeUnknown` if it may have been, and then names the id to repeat it with.
+        With a `task_id` of your own, asking twice enqueues once. If a `unique` key is
+        taken, nothing is put in and the id is that of the task that has it. `Task` says
+        what the times mean. Raises `InvalidInput` before anything is sent;
+        `StoreUnavailable` if nothing was enqueued; `OutcomeUnknown` if it may have
+        been, and then names the id to repeat it with.
         """
         return await self.carry(
             Task(
@@ -142,6 +144,11 @@ class QueueManager(Steering):
                 delay_s=delay_s,
                 timeout_s=timeout_s,
                 attempts=attempts,
+                expires_s=expires_s,
+                deadline_s=deadline_s,
+                unique=unique,
+                slot=slot,
+                rate=rate,
             )
         )
 
@@ -151,7 +158,10 @@ class QueueManager(Steering):
         return await self._producer.enqueue(task)
 
     async def enqueue_many(self, tasks: Iterable[Task]) -> list[str]:
-        """Put many tasks in, 256 a call; nothing if one of them is faulty."""
+        """Put many tasks in, 256 a call; nothing if one of them is faulty.
+
+        In the place of one whose unique key is taken stands the id of who has it.
+        """
         listed = list(tasks)
         self._lookup.used(*(task.queue for task in listed))
         return await self._producer.enqueue_many(listed)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from quorate.core.clock import Clock
 from quorate.core.errors import (
@@ -27,16 +27,18 @@ from quorate.core.names import check_name
 
 from .context import deadline
 from .envelope import Header, seal
+from .guards import guard_line
 from .model import QueueConfig, Task, TaskPriority
 from .ports import Broker, Parcel
 
 MOST_IN_A_CALL = 256
 MOST_BYTES_IN_A_CALL = 4 * 1024 * 1024
 CALLS_AT_ONCE = 8
+UNGUARDED = (None, None, None)
 LONGEST_DELAY_S = 10 * 366 * 86_400.0
 MOST_NAMES_REMEMBERED = 4096
 
-Waiter = tuple[Parcel, "asyncio.Future[None]"]
+Waiter = tuple[Parcel, "asyncio.Future[str]"]
 
 
 class Producer:
@@ -58,21 +60,24 @@ class Producer:
         self.enqueued = 0
 
     async def enqueue(self, task: Task) -> str:
-        """Put one task in and return its id. Cancelling the caller does not stop it."""
+        """Put one task in and return its id, or that of the task with its unique key.
+
+        Cancelling the caller does not stop it.
+        """
         parcel = self.pack(task)
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
+        done: asyncio.Future[str] = loop.create_future()
         if not self._outbox:
             loop.call_soon(self._flush)
         under = (task.queue, current_fence())
         self._outbox.setdefault(under, []).append((parcel, done))
-        await done
-        return parcel.id
+        return await done
 
     async def enqueue_many(self, tasks: Iterable[Task]) -> list[str]:
         """Put many in, in their order. Nothing is sent if one of them is faulty."""
         by_queue: dict[str, list[Parcel]] = {}
         ids: list[str] = []
+        instead: dict[str, str] = {}
         for task in tasks:
             parcel = self.pack(task)
             by_queue.setdefault(task.queue, []).append(parcel)
@@ -82,9 +87,24 @@ class Producer:
             broker, calls = self._broker_of(queue), list(in_calls(parcels))
             for start in range(0, len(calls), CALLS_AT_ONCE):
                 group = calls[start : start + CALLS_AT_ONCE]
-                await asyncio.gather(*(broker.enqueue(call, fence) for call in group))
-        self.enqueued += len(ids)
-        return ids
+                answers = await asyncio.gather(
+                    *(broker.enqueue(call, fence) for call in group)
+                )
+                for call, answer in zip(group, answers, strict=True):
+                    instead.update(self._count(call, answer))
+        return [instead.get(task_id, task_id) for task_id in ids]
+
+    def _count(
+        self, call: Sequence[Parcel], answer: Sequence[bool | str]
+    ) -> dict[str, str]:
+        """Count what was put in. Returns the tasks that stand for others, by those."""
+        instead = {
+            parcel.id: holder
+            for parcel, holder in zip(call, answer, strict=True)
+            if isinstance(holder, str)
+        }
+        self.enqueued += len(call) - len(instead)
+        return instead
 
     def pack(self, task: Task) -> Parcel:
         """The task as the server gets it. Raises `InvalidInput` for a faulty one."""
@@ -105,7 +125,11 @@ class Producer:
             task.name, task.timeout_s, task.attempts, expires_at, task.keep_result_s,
             task.is_call, deadline_of(task, now),
         )  # fmt: skip
-        envelope = seal(header, task.payload, self._config.payload_max_bytes)
+        guards = (task.unique, task.slot, task.rate)
+        line = b""
+        if guards != UNGUARDED:
+            line = guard_line(task.name, task.payload, guards)
+        envelope = seal(header, task.payload, self._config.payload_max_bytes, line)
         return Parcel(
             task.id or new_task_id(now), task.priority.lane, task.delay_s, envelope
         )
@@ -138,12 +162,12 @@ class Producer:
         try:
             broker = self._broker_of(queue)
             for call in in_calls([parcel for parcel, _ in waiters]):
-                await broker.enqueue(call, fence)
-                self.enqueued += len(call)
+                answer = await broker.enqueue(call, fence)
+                instead = self._count(call, answer)
                 for _ in call:
-                    _, done = next(waiting)
+                    parcel, done = next(waiting)
                     if not done.done():
-                        done.set_result(None)
+                        done.set_result(instead.get(parcel.id, parcel.id))
         except Exception as error:
             for parcel, done in waiting:
                 if not done.done():
@@ -184,6 +208,8 @@ def check_times(task: Task) -> None:
     keep_s = task.keep_result_s
     if keep_s is not None and not 0 <= keep_s < LONGEST_DELAY_S:
         faults.append(f"keep_result_s = {keep_s}")
+    if task.rate is not None and not task.rate.key:
+        faults.append("rate has no key")
     if task.attempts is not None and task.attempts < 1:
         faults.append(f"attempts = {task.attempts}")
     if faults:
@@ -191,7 +217,7 @@ def check_times(task: Task) -> None:
             f"The task {task.name!r} cannot be enqueued.",
             "; ".join(faults),
             "Delays and limits are seconds: not negative, finite, at most ten years; "
-            "attempts are counted from 1.",
+            "attempts are counted from 1; a rate names its key.",
         )
 
 

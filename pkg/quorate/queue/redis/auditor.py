@@ -43,10 +43,11 @@ class Auditor:
         places: Counter[bytes] = Counter(owned)
         places.update(dead)
         places.update(member[2:] for member in await self._members("due"))
-        places.update(await self._fields("parked"))
+        parked = set(await self._fields("parked"))
+        places.update(parked)
         for lane in range(LANES):
             places.update(await self._lane(lane))
-        suspects = owned | (places.keys() - jobs)
+        suspects = owned | parked | (places.keys() - jobs)
         suspects |= {task for task, count in places.items() if count > 1}
         suspects |= dead ^ set(await self._fields("err"))
         suspects |= set(await self._fields("res")) ^ set(await self._members("resx"))
@@ -57,7 +58,7 @@ class Auditor:
         repairs = await self._judge(
             _TIDY, (keys.sessions, keys.prefix, keys.with_claims), head, suspects
         )
-        lost = jobs - set(places) | owned
+        lost = jobs - set(places) | owned | set(repairs[::2])
         back = await self._judge(
             _MEND, (keys.sessions, keys.prefix), (keys.queue,), lost
         )

@@ -2,12 +2,14 @@
 -- cancel: a task is not wanted any more.
 -- idempotent
 -- KEYS  1 the queue's keys (prefix)
--- ARGV  1 id, 2 how long to remember it in ms, 3 prefix of the workers' channels
+-- ARGV  1 id, 2 how long to remember it in ms, 3 prefix of the workers' channels, 4 queue
 -- returns a letter: c cancelled · r it runs, its worker is told · d done · x dead · u not
 --         known
 -- clock: server
 -- include server_time
 -- include tell
+-- include ring
+-- include guards
 local base, id = KEYS[1], ARGV[1]
 local owner = redis.call('HGET', base .. 'own', id)
 if owner then
@@ -25,8 +27,15 @@ if redis.call('HEXISTS', base .. 'job', id) == 0 then
   local result = redis.call('HGET', base .. 'res', id)
   return result and string.sub(result, 1, 1) or 'u'
 end
+local woken = unguard(new_guards(base), {id}, {[id] = true})
+if woken > 0 then
+  ring(base, ARGV[4], woken, false)
+end
 redis.call('HDEL', base .. 'job', id)
-if redis.call('ZREM', base .. 'due', '0:' .. id, '1:' .. id, '2:' .. id) == 0 then
+local gate = redis.call('HGET', base .. 'parked', id)
+local place = gate and 'park:' .. gate or 'due'
+redis.call('HDEL', base .. 'parked', id)
+if redis.call('ZREM', base .. place, '0:' .. id, '1:' .. id, '2:' .. id) == 0 then
   redis.call('HSET', base .. 'att', id, 'x')
 else
   redis.call('HDEL', base .. 'att', id)

@@ -1,6 +1,30 @@
+-- The gates whose time has come, and old dead letters.
+local function heed_alarms(guards, now)
+  local alarms = guards.base .. 'alarms'
+  local names = redis.call('ZRANGEBYSCORE', alarms, '-inf', now, 'LIMIT', 0, 20)
+  guards.alarm = 0
+  for _, name in ipairs(names) do
+    redis.call('ZREM', alarms, name)
+    if name == 'dead' then
+      forget_old(guards, now)
+    else
+      open_gate(guards, name)
+    end
+  end
+  guards.alarm = tonumber(redis.call('ZRANGE', alarms, 0, 0, 'WITHSCORES')[2] or nil)
+  if guards.alarm then
+    redis.call('HSET', guards.base .. 'cfg', 'alarm', guards.alarm)
+  else
+    redis.call('HDEL', guards.base .. 'cfg', 'alarm')
+  end
+end
 -- A little housekeeping: what is due becomes ready, old results go. Bounded.
 -- Returns ms until the next delayed task is due, or -1.
-local function upkeep(base, now)
+local function upkeep(guards, now)
+  local base = guards.base
+  if guards.alarm and guards.alarm <= now then
+    heed_alarms(guards, now)
+  end
   local due = redis.call('ZRANGEBYSCORE', base .. 'due', '-inf', now, 'LIMIT', 0, 100)
   if #due > 0 then
     local ready = new_lanes()
