@@ -21,6 +21,7 @@ from .events import (
     QueueReached,
     ShedChanged,
     TaskDied,
+    TasksMended,
     TasksStranded,
     TasksTakenBack,
     TaskTimedOut,
@@ -34,7 +35,7 @@ from .guards import Rate, Slot, Unique, UniqueScope
 from .manager import QueueManager
 from .model import LaneWeights, QueueConfig, QueueType, Task, TaskPriority, TaskState
 from .patience import ErrorRule, RetryPolicy
-from .sights import WorkerSight, WorkerState
+from .sights import WorkerReport, WorkerSight, WorkerState
 from .views import DeadLetter, Explanation, QueueStats, Which
 from .workforce import WorkPlan
 
@@ -62,6 +63,7 @@ __all__ = [
     "TaskPriority",
     "TaskState",
     "TaskTimedOut",
+    "TasksMended",
     "TasksStranded",
     "TasksTakenBack",
     "Unique",
@@ -70,6 +72,7 @@ __all__ = [
     "WorkPlan",
     "WorkerLost",
     "WorkerRecycled",
+    "WorkerReport",
     "WorkerSight",
     "WorkerStalled",
     "WorkerStarted",

@@ -22,6 +22,10 @@ class Crew(Protocol):
         """The workers that live, by their last reports."""
         ...
 
+    async def can(self, task: str) -> bool | None:
+        """Does a worker that lives know this task? None if that cannot be told."""
+        ...
+
     async def used(self) -> None:
         """This queue is in use."""
         ...
@@ -42,6 +46,9 @@ class Nobody:
 
     async def who(self) -> tuple[WorkerReport, ...]:
         return ()
+
+    async def can(self, task: str) -> bool | None:
+        return None
 
     async def used(self) -> None:
         return None

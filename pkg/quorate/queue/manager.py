@@ -15,6 +15,7 @@ from .counts import QueueCounts
 from .declared import carry_with
 from .guards import Rate, Slot, Unique
 from .handlers import HandlerFunction, Handlers
+from .looking import Looking
 from .lookup import Lookup, unknown
 from .model import DEFAULT_QUEUE, QueueConfig, Task, TaskPriority, TaskState
 from .patience import RetryPolicy
@@ -23,14 +24,13 @@ from .redis.queues import RedisQueues
 from .scribe import Signpost
 from .sights import WorkerSight
 from .steering import Steering
-from .views import Explanation, QueueStats
 from .waiting import Waiting
 from .workforce import Outfit, Workforce, WorkPlan
 
 DEFAULT_WORKERS = 4
 
 
-class QueueManager(Steering):
+class QueueManager(Steering, Looking):
     """Queues on one open backend. `await start()` before use, `await stop()` after it.
 
     At least once: a task runs again if its worker died or lost its session, and a
@@ -47,6 +47,8 @@ class QueueManager(Steering):
     ) -> None:
         self.config = config or QueueConfig()
         emit = emit or backend.emit
+        self._emit = emit
+        self._clock = backend.clock
         self._backend = backend
         self._owns_backend = False
         self._tasks = Tasks(emit, backend.clock)
@@ -258,25 +260,6 @@ class QueueManager(Steering):
         if state is None:
             raise unknown(task_id, (place.queue,))
         return state
-
-    async def explain(self, task_id: str, *, queue: str | None = None) -> Explanation:
-        """Where a task is, and what keeps it from running."""
-        place = await self._lookup.find(task_id, queue)
-        found = await place.admin.explain(task_id)
-        if found is None:
-            raise unknown(task_id, (place.queue,))
-        return found
-
-    async def stats(self, queue: str = DEFAULT_QUEUE) -> QueueStats:
-        """The queue as the server sees it: depth, oldest age, in flight, by lane.
-
-        Also who works on it, and how fast, by what workers told in the last seconds.
-        """
-        place = self.place(queue)
-        stats = await place.broker.stats()
-        crew = await place.crew.who()
-        rate = sum(each.rate for each in crew)
-        return replace(stats, workers=len(crew), rate=rate)
 
     def counts(self) -> QueueCounts:
         """Counts of this process and its workers, without asking the server."""

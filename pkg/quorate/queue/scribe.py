@@ -14,9 +14,9 @@ from .crew import Crew
 from .desk import Desk
 from .sights import WorkerReport
 
-EVERY_S = 4.0
-IDLE_TIMES = 5
-"""Who has nothing to do reports so many times less often."""
+LOOK_S = 2.0
+AT_LEAST_EVERY_S = 20.0
+"""Who has nothing new to tell reports so seldom."""
 
 USED_EVERY_S = 600.0
 
@@ -31,22 +31,25 @@ class Scribe:
         self._consumer = consumer
         self._done = 0
         self._at = desk.clock.monotonic()
-        self._next_used = self._at
+        self._next_used = self._told_at = self._at
+        self._told: WorkerReport | None = None
 
     async def tick(self) -> float:
         """One report."""
         session = self._consumer.session
-        if session is None:
-            return EVERY_S
-        mine = self._report(session)
+        mine = self._report(session or "")
+        is_known = mine == self._told and self._at < self._told_at + AT_LEAST_EVERY_S
+        if session is None or is_known:
+            return LOOK_S
         try:
             await self._desk.crew.report(mine)
             if self._at >= self._next_used:
                 await self._desk.crew.used()
                 self._next_used = self._at + USED_EVERY_S
         except (StoreUnavailable, OutcomeUnknown):
-            return EVERY_S
-        return EVERY_S * (1 if mine.running or mine.rate else IDLE_TIMES)
+            return LOOK_S
+        self._told, self._told_at = mine, self._at
+        return LOOK_S
 
     def _report(self, session: str) -> WorkerReport:
         tally, now = self._consumer.tally, self._desk.clock.monotonic()

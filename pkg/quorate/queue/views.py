@@ -74,7 +74,12 @@ class QueueStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Where a task is, and what keeps it from running."""
+    """Where a task is, and what keeps it from running.
+
+    `task` is its handler's name. `progress` is the last that is known of its
+    way: what its handler told, or why the last attempt failed. `story` has all of
+    it in sentences, the present last.
+    """
 
     id: str
     state: TaskState
@@ -82,3 +87,7 @@ class Explanation:
     attempt: int = 1
     crashes: int = 0
     progress: str = ""
+    task: str = ""
+    priority: TaskPriority | None = None
+    age_s: float | None = None
+    story: tuple[str, ...] = ()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 from quorate.core.codec import decode
-from quorate.core.errors import InvalidInput
+from quorate.core.errors import InvalidInput, InvalidPayload
 from quorate.core.names import check_name
+from quorate.queue.envelope import read_header
 from quorate.queue.guards import Rate
-from quorate.queue.model import ALL_SHED, PRIORITIES, TaskState
+from quorate.queue.model import ALL_SHED, PRIORITIES, TaskPriority, TaskState
 from quorate.queue.ports import Audit
 from quorate.queue.views import Explanation
 from quorate.wire.link import Reply
@@ -113,8 +114,25 @@ def explained(task_id: str, reply: Reply) -> Explanation | None:
         why=why,
         attempt=failures + 1,
         crashes=crashes,
-        progress=progress.decode(),
+        progress=progress.decode(errors="replace"),
+        task=_name_in(envelope),
+        priority=_lane_of(lane, owner),
     )
+
+
+def _name_in(envelope: bytes) -> str:
+    try:
+        return read_header(envelope)[0].name
+    except InvalidPayload:
+        return ""
+
+
+def _lane_of(lane: int, owner: bytes) -> TaskPriority | None:
+    """Where it waits, or the lane that its claim names."""
+    if owner:
+        words = owner.split(b"|")
+        lane = int(words[-2]) if len(words) > 3 and words[-2].isdigit() else -1
+    return PRIORITIES[lane] if 0 <= lane < len(PRIORITIES) else None
 
 
 def _why_parked(gate: str, ahead: int, holders: list[str]) -> str:

@@ -15,10 +15,12 @@ from quorate.wire.keys import Keyspace
 from quorate.wire.ports import Caller
 from quorate.wire.scripts import load
 
+from .broker import NAMES_FRESH_S
 from .keys import QueueKeys
 
 _REPORT = load("quorate.queue.redis", "crew_report")
 _CREW = load("quorate.queue.redis", "crew")
+_KNOWS = load("quorate.queue.redis", "knows")
 
 FRESH_S = 60.0
 MOST_SHOWN = 1000
@@ -62,6 +64,11 @@ class RedisCrew:
             for session, line, _, lives in zip(found, found, found, found, strict=True)
             if lives and line
         )
+
+    async def can(self, task: str) -> bool | None:
+        """By the last roll calls."""
+        args = (task, round(NAMES_FRESH_S * 1000))
+        return bool(await self._calls.call(_KNOWS, [self._keys.prefix], args))
 
     async def used(self) -> None:
         now = round(time.time())

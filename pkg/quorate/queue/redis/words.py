@@ -40,7 +40,8 @@ def settlement(session: str, finished: Finished) -> tuple[str | bytes | int, ...
             record = f"{failures}|{bounces}|{crashes}" if any(move.record) else ""
             code = "r" if kind is MoveKind.RETRY else "b"
             code = code.upper() if is_marked else code
-            return lease.id, claim, code + guarded, in_ms(move.delay_s), record
+            why = record.encode() + b"\n" + move.body if move.body else record
+            return lease.id, claim, code + guarded, in_ms(move.delay_s), why
 
 
 def leases(session: str, claims: list[bytes | int]) -> tuple[Lease, ...]:

@@ -15,6 +15,7 @@ local owner = redis.call('HGET', base .. 'own', id)
 if owner then
   local process = string.match(owner, '^(.*)%.%d+|%d+|%d|%d$')
   redis.call('ZADD', base .. 'stop', now, id)
+  redis.call('HSET', base .. 'cfg', 'stops', 1)
   if process then
     redis.call('PUBLISH', ARGV[3] .. process, 'c' .. id)
   end
@@ -32,6 +33,8 @@ if woken > 0 then
   ring(base, ARGV[4], woken, false)
 end
 redis.call('HDEL', base .. 'job', id)
+redis.call('HDEL', base .. 'prog', id)
+redis.call('ZREM', base .. 'stop', id)
 local gate = redis.call('HGET', base .. 'parked', id)
 local place = gate and 'park:' .. gate or 'due'
 redis.call('HDEL', base .. 'parked', id)

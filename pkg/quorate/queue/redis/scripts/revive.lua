@@ -46,6 +46,7 @@ if #ids == 0 then
 end
 redis.call('HDEL', base .. 'err', unpack(ids))
 redis.call('HDEL', base .. 'att', unpack(ids))
+redis.call('HDEL', base .. 'prog', unpack(ids))
 if #due > 0 then
   redis.call('ZADD', base .. 'due', unpack(due))
   redis.call('HSET', base .. 'cfg', 'replayed', string.format('%.0f', at))

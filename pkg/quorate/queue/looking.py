@@ -1,0 +1,77 @@
+"""What can be seen of the queues, by whom it may concern."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from quorate.core.clock import Clock
+from quorate.core.events import Emit
+
+from .ages import age_of
+from .events import TasksMended
+from .lookup import Lookup, unknown
+from .model import DEFAULT_QUEUE
+from .ports import Audit
+from .sights import WorkerReport
+from .story import told
+from .views import Explanation, QueueStats
+
+
+class Looking:
+    """What a queue manager offers to who looks at the queues."""
+
+    _lookup: Lookup
+    _emit: Emit
+    _clock: Clock
+
+    async def stats(self, queue: str = DEFAULT_QUEUE) -> QueueStats:
+        """The queue as the server sees it: depth, oldest age, in flight, by lane.
+
+        Also who works on it, and how fast, by what workers told in the last seconds.
+        """
+        place = self._lookup.place(queue)
+        stats = await place.broker.stats()
+        crew = await place.crew.who()
+        rate = sum(each.rate for each in crew)
+        return replace(stats, workers=len(crew), rate=rate)
+
+    async def queues(self) -> tuple[str, ...]:
+        """All queues of this server and namespace that were in use in the last month.
+
+        Those of this process are among them.
+        """
+        listed = await self._lookup.place(DEFAULT_QUEUE).crew.queues()
+        return tuple(sorted({*listed, *self._lookup.used_here}))
+
+    async def crew(self, queue: str = DEFAULT_QUEUE) -> tuple[WorkerReport, ...]:
+        """The worker processes of this queue, in this and all other processes."""
+        return await self._lookup.place(queue).crew.who()
+
+    async def explain(self, task_id: str, *, queue: str | None = None) -> Explanation:
+        """Where a task is, what became of it so far, and what keeps it from running.
+
+        Raises `UnknownTask`.
+        """
+        place = await self._lookup.find(task_id, queue)
+        found = await place.admin.explain(task_id)
+        if found is None:
+            raise unknown(task_id, (place.queue,))
+        found = replace(found, age_s=age_of(task_id, self._clock.now()))
+        stats, crew = await place.broker.stats(), await place.crew.who()
+        can = await place.crew.can(found.task) if found.task else None
+        return replace(found, story=told(found, stats, crew, can=can))
+
+    async def audit(self, queue: str = DEFAULT_QUEUE) -> Audit:
+        """Look through a whole queue for tasks that are lost, doubled or left over.
+
+        Each is judged and put right in one step while the queue works on. It reads the
+        whole queue: some milliseconds for every thousand tasks.
+        """
+        audit = await self._lookup.place(queue).admin.audit()
+        if audit.repaired or audit.tidied:
+            self._emit(
+                TasksMended(
+                    queue=queue, lost=len(audit.repaired), tidied=len(audit.tidied)
+                )
+            )
+        return audit
