@@ -48,11 +48,34 @@ if TYPE_CHECKING:
         UnknownTask,
     )
     from quorate.core.events import Event
+    from quorate.core.fence import Fence, current_fence
     from quorate.health.manager import HealthCheckManager, get_health_check_manager
     from quorate.health.model import HealthCheckConfig
+    from quorate.locks.decorating import current_grant
     from quorate.locks.door import get_lock_manager
+    from quorate.locks.election import Election, Leadership
+    from quorate.locks.events import (
+        DeadlockBroken,
+        LockDenied,
+        LockEndangered,
+        LockLost,
+        LockOrderInverted,
+        LockReturnDelayed,
+        LockWaitLong,
+    )
+    from quorate.locks.lock import Grant
     from quorate.locks.manager import LockManager
-    from quorate.locks.model import LockConfig, LockType
+    from quorate.locks.meeting import Barrier, Latch
+    from quorate.locks.model import (
+        HolderFacts,
+        Leader,
+        LockConfig,
+        LockLine,
+        LockStats,
+        LockType,
+        WaiterFacts,
+    )
+    from quorate.locks.semaphore import Semaphore
     from quorate.node import Node, connect, this_node
     from quorate.queue.declared import async_task
     from quorate.queue.door import get_queue_manager
@@ -67,27 +90,44 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Barrier",
     "ConfigConflict",
     "ConfigError",
     "ConfigFormat",
     "ConfigInvalid",
     "ConfigManager",
+    "DeadlockBroken",
     "DeadlockError",
+    "Election",
     "Event",
+    "Fence",
+    "Grant",
     "HealthCheckConfig",
     "HealthCheckManager",
+    "HolderFacts",
     "InvalidInput",
     "InvalidName",
     "InvalidPayload",
     "InvalidSettings",
     "InvalidUrl",
     "KeyMissing",
+    "Latch",
+    "Leader",
+    "Leadership",
     "LoadBalancer",
     "LockConfig",
+    "LockDenied",
+    "LockEndangered",
+    "LockLine",
+    "LockLost",
     "LockLostError",
     "LockManager",
     "LockNotGranted",
+    "LockOrderInverted",
+    "LockReturnDelayed",
+    "LockStats",
     "LockType",
+    "LockWaitLong",
     "MissingCapability",
     "NobodyHome",
     "Node",
@@ -99,6 +139,7 @@ __all__ = [
     "QueueType",
     "QuorateError",
     "ResultPending",
+    "Semaphore",
     "ServiceInfo",
     "ServiceRegistry",
     "SessionLostError",
@@ -111,8 +152,11 @@ __all__ = [
     "TaskPriority",
     "TaskTimeout",
     "UnknownTask",
+    "WaiterFacts",
     "async_task",
     "connect",
+    "current_fence",
+    "current_grant",
     "get_config_manager",
     "get_health_check_manager",
     "get_lock_manager",
@@ -123,27 +167,44 @@ __all__ = [
 ]
 
 _HOME = {
+    "Barrier": "quorate.locks.meeting",
     "ConfigConflict": "quorate.core.errors",
     "ConfigError": "quorate.core.errors",
     "ConfigFormat": "quorate.config.formats",
     "ConfigInvalid": "quorate.core.errors",
     "ConfigManager": "quorate.config.manager",
+    "DeadlockBroken": "quorate.locks.events",
     "DeadlockError": "quorate.core.errors",
+    "Election": "quorate.locks.election",
     "Event": "quorate.core.events",
+    "Fence": "quorate.core.fence",
+    "Grant": "quorate.locks.lock",
     "HealthCheckConfig": "quorate.health.model",
     "HealthCheckManager": "quorate.health.manager",
+    "HolderFacts": "quorate.locks.model",
     "InvalidInput": "quorate.core.errors",
     "InvalidName": "quorate.core.errors",
     "InvalidPayload": "quorate.core.errors",
     "InvalidSettings": "quorate.core.errors",
     "InvalidUrl": "quorate.core.errors",
     "KeyMissing": "quorate.core.errors",
+    "Latch": "quorate.locks.meeting",
+    "Leader": "quorate.locks.model",
+    "Leadership": "quorate.locks.election",
     "LoadBalancer": "quorate.registry.balancer",
     "LockConfig": "quorate.locks.model",
+    "LockDenied": "quorate.locks.events",
+    "LockEndangered": "quorate.locks.events",
+    "LockLine": "quorate.locks.model",
+    "LockLost": "quorate.locks.events",
     "LockLostError": "quorate.core.errors",
     "LockManager": "quorate.locks.manager",
     "LockNotGranted": "quorate.core.errors",
+    "LockOrderInverted": "quorate.locks.events",
+    "LockReturnDelayed": "quorate.locks.events",
+    "LockStats": "quorate.locks.model",
     "LockType": "quorate.locks.model",
+    "LockWaitLong": "quorate.locks.events",
     "MissingCapability": "quorate.core.errors",
     "NobodyHome": "quorate.core.errors",
     "Node": "quorate.node",
@@ -155,6 +216,7 @@ _HOME = {
     "QueueType": "quorate.queue.model",
     "QuorateError": "quorate.core.errors",
     "ResultPending": "quorate.core.errors",
+    "Semaphore": "quorate.locks.semaphore",
     "ServiceInfo": "quorate.registry.model",
     "ServiceRegistry": "quorate.registry.manager",
     "SessionLostError": "quorate.core.errors",
@@ -167,8 +229,11 @@ _HOME = {
     "TaskPriority": "quorate.queue.model",
     "TaskTimeout": "quorate.core.errors",
     "UnknownTask": "quorate.core.errors",
+    "WaiterFacts": "quorate.locks.model",
     "async_task": "quorate.queue.declared",
     "connect": "quorate.node",
+    "current_fence": "quorate.core.fence",
+    "current_grant": "quorate.locks.decorating",
     "get_config_manager": "quorate.config.door",
     "get_health_check_manager": "quorate.health.manager",
     "get_lock_manager": "quorate.locks.door",

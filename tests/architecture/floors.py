@@ -52,6 +52,7 @@ PLACES = {
     "tenacity": ("resilience/*",),
     "watchfiles": ("config/sources/*", "cli/*"),
     "typer click rich": ("cli/*", "console/*"),
+    "cronsim": ("queue/timetable.py",),
 }
 PLACE_OF = {
     library: place for names, place in PLACES.items() for library in names.split()
@@ -66,7 +67,8 @@ PURE = (
     "cache/expiring.py", "cache/deadlines.py", "cache/policies.py", "wire/keys.py",
     "wire/facts.py", "wire/refusals.py", "wire/limits.py", "wire/subscribing.py",
     "locks/deadlock.py", "registry/endpoint.py", "registry/balancing/*.py",
-    "queue/decide.py", "queue/lanes.py", "config/yaml_core.py", "config/tree.py",
+    "queue/decide.py", "queue/guards.py", "queue/lanes.py", "queue/patience.py",
+    "config/yaml_core.py", "config/tree.py",
     "config/layers.py", "config/diff.py", "config/history.py", "config/schema.py",
     "config/formats.py", "config/protocol.py", "reactions/view.py",
     "reactions/actions.py", "reactions/rules/*.py",

@@ -20,6 +20,7 @@ from quorate.queue.decide import after_cancel
 from quorate.queue.guards import Rate, Slot, Unique, UniqueScope
 from quorate.queue.model import TaskPriority, TaskState
 from quorate.queue.ports import Finished, RollCall
+from quorate.queue.redis import admin
 from quorate.wire.redis import Wire, open_wire
 
 WITHIN_S = 5.0
@@ -90,6 +91,7 @@ async def test_a_key_is_free_when_its_task_is_done(ann):
 
     await ann.settles(done(lease))
 
+    assert "uniq" not in await ann.keys()
     assert await ann.answers(["b"], guards=FINISHED) == [True]
 
 
@@ -97,6 +99,7 @@ async def test_a_key_is_free_when_its_task_is_done(ann):
 async def test_a_key_is_free_when_its_task_was_cancelled_or_is_dead(ann, guards):
     await ann.answers(["a"], guards=guards)
     await ann.broker.cancel("a")
+    assert "uniq" not in await ann.keys()
     assert await ann.answers(["b"], guards=guards) == [True]
 
     (lease,) = await ann.takes()
@@ -168,6 +171,14 @@ async def test_a_task_that_kills_its_workers_frees_its_key(ann):
         await party.place.claims.begin(lease)
         await party.dies()
         await ann.queues.clean(party.tag, await party.join())
+
+    assert "uniq" not in await ann.keys()
+    assert await ann.answers(["b"], guards=FINISHED) == [True]
+
+
+async def test_a_key_whose_task_is_nowhere_is_free(ann):
+    """What a failover may leave behind."""
+    await ann.wire.calls.command("HSET", f"{ann.keys_begin}uniq", "k", "gone")
 
     assert await ann.answers(["b"], guards=FINISHED) == [True]
 
@@ -285,6 +296,17 @@ async def test_a_task_that_waits_for_a_slot_can_be_cancelled(ann):
     assert ids_of((await ann.exchange(10, done(lease))).leases) == ["c"]
 
 
+async def test_it_is_told_who_else_waits_after_a_cancellation(ann):
+    await ann.puts(ids=["a", "b", "c"], guards=ONE)
+    await ann.takes()
+
+    await ann.broker.cancel("b")
+
+    told = await ann.place.admin.explain("c")
+    assert "0 task(s) wait there before it." in told.why
+    assert (await ann.broker.stats()).parked == 1
+
+
 async def test_a_task_cancelled_on_its_way_to_its_slot_lets_the_next_in(ann):
     await ann.puts(ids=["a", "b", "c"], guards=ONE)
     (lease,) = await ann.takes()
@@ -366,6 +388,16 @@ async def test_an_audit_knows_parked_tasks_and_puts_back_lost_ones(ann):
     await ann.takes()
 
     assert ids_of((await ann.exchange(10, done(lease))).leases) == ["c"]
+
+
+async def test_a_judge_leaves_parked_tasks_where_they_are(ann):
+    await ann.puts(ids=["a", "b"], guards=ONE)
+    await ann.takes()
+    places = [f"{ann.tag}:S", ann.keys_begin]
+
+    mended = await ann.wire.calls.call(admin._MEND, places, ["work", "b"])
+
+    assert mended == []
 
 
 async def test_nothing_is_left_of_guards_when_all_is_done(ann):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -196,6 +197,88 @@ async def test_a_circle_through_a_place_in_a_line_is_found(process):
     assert victims(await outcomes([reader, writer, late])) == 1
 
 
+async def upgrades(process: Process, name: str, holding: str = "") -> None:
+    """As a reader that, perhaps with another lock in hand, wants to be the writer."""
+    async with AsyncExitStack() as stack:
+        if holding:
+            await stack.enter_async_context(process.locks.acquire_lock(holding))
+        grant = await stack.enter_async_context(
+            process.locks.acquire_lock(name, LockType.SHARED)
+        )
+        await grant.upgrade()
+
+
+async def is_upgrading(process: Process, name: str) -> None:
+    tag = process.backend.wire.keys.lock_tag(name)
+    async with asyncio.timeout(FOUND_WITHIN_S):
+        call = process.backend.wire.calls.command
+        while not await call("HEXISTS", f"{tag}:l:h:{name}", "u"):
+            await asyncio.sleep(0.002)
+
+
+async def test_a_circle_through_a_reader_that_wants_to_write_is_found(process):
+    ann, bob = await process(), await process()
+    reader = Nested(bob.locks)
+    await reader.takes("n", lock_type=LockType.SHARED)
+    upgrading = asyncio.ensure_future(upgrades(ann, "n", holding="m"))
+    await is_upgrading(ann, "n")
+
+    reader.asks("m")
+    await asyncio.wait({upgrading}, timeout=FOUND_WITHIN_S)
+
+    assert upgrading.done(), "still waiting"
+    assert victims([upgrading.exception(), await reader.ends()]) == 1
+
+
+async def test_a_reader_that_wants_to_write_gives_way_and_stays_a_reader(process):
+    ann, bob = await process(), await process()
+    reader = Nested(bob.locks)
+    async with ann.locks.acquire_lock("m"):
+        await reader.takes("n", lock_type=LockType.SHARED)
+        async with ann.locks.acquire_lock("n", LockType.SHARED) as grant:
+            reader.asks("m", priority=9)
+            await waiters(ann, "m", 1)
+
+            with pytest.raises(DeadlockError, match=r"'n'.*'m'"):
+                await grant.upgrade()
+
+            grant.check()
+            assert grant.lock_type is LockType.SHARED
+    assert await reader.ends() is None
+
+
+async def test_a_circle_through_a_reader_kept_out_by_one_that_wants_to_write(process):
+    ann, bob, cid = [await process() for _ in range(3)]
+    reader, late = Nested(bob.locks), Nested(cid.locks)
+    await reader.takes("n", lock_type=LockType.SHARED)
+    await late.takes("m")
+    upgrading = asyncio.ensure_future(upgrades(ann, "n"))
+    await is_upgrading(ann, "n")
+    late.asks("n", lock_type=LockType.SHARED)
+    await waiters(ann, "n", 1)
+
+    reader.asks("m")
+    errors = await outcomes([reader, late])
+    await asyncio.wait({upgrading}, timeout=FOUND_WITHIN_S)
+
+    assert upgrading.done(), "still waiting"
+    assert victims([*errors, upgrading.exception()]) == 1
+
+
+async def test_a_circle_of_one_process_through_an_upgrade_is_refused_at_once(process):
+    ann = await process(LockConfig(deadlock_timeout_s=60.0))
+    reader = Nested(ann.locks)
+    await reader.takes("n", lock_type=LockType.SHARED)
+    upgrading = asyncio.ensure_future(upgrades(ann, "n", holding="m"))
+    await is_upgrading(ann, "n")
+
+    reader.asks("m")
+
+    assert isinstance(await reader.ends(), DeadlockError)
+    await asyncio.wait({upgrading}, timeout=FOUND_WITHIN_S)
+    assert upgrading.exception() is None
+
+
 async def test_a_victim_that_stands_behind_its_own_leaves_the_others_in_line(process):
     ann, bob = await process(), await process()
     holder, victim = Nested(ann.locks), Nested(ann.locks)
@@ -326,15 +409,11 @@ async def test_a_reader_that_waits_to_be_the_writer_can_be_taken_away(process):
     ann, bob = await process(), await process()
     reader = Nested(bob.locks)
     await reader.takes("a", lock_type=LockType.SHARED)
-    tag = ann.backend.wire.keys.lock_tag("a")
 
     with pytest.raises(LockLostError):
         async with ann.locks.acquire_lock("a", LockType.SHARED) as grant:
             upgrading = asyncio.ensure_future(grant.upgrade())
-            async with asyncio.timeout(FOUND_WITHIN_S):
-                call = ann.backend.wire.calls.command
-                while not await call("HEXISTS", f"{tag}:l:h:a", "u"):
-                    await asyncio.sleep(0.002)
+            await is_upgrading(ann, "a")
             assert await bob.locks.release("a", grant.token)
             await upgrading
 

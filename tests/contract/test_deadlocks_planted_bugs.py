@@ -8,6 +8,7 @@ import importlib
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from importlib.resources import files
 
 import pytest
 from tests.contract import test_deadlocks as deadlocks
@@ -16,6 +17,7 @@ from tests.servers import Server
 
 from quorate.backend import Backend
 from quorate.core.errors import StaleTokenError
+from quorate.locks.hold import Hold
 from quorate.locks.manager import LockManager
 from quorate.registry.model import ServiceInfo
 from quorate.testing.heard import Heard
@@ -45,6 +47,28 @@ async def stale_decisions_are_refused(ann, bob) -> None:
     await fences.test_who_was_overtaken_is_refused(ann, bob, fences.Process.drains)
 
 
+async def stale_settings_are_refused(ann, bob) -> None:
+    await fences.test_who_was_overtaken_is_refused(ann, bob, fences.Process.sets)
+
+
+async def stale_settings_of_lost_sessions_are_refused(ann) -> None:
+    await fences.test_who_lost_its_session_is_refused_even_before_anybody_else(
+        ann, fences.Process.sets
+    )
+
+
+async def siblings_are_told_apart(ann) -> None:
+    for write in fences.WRITES:
+        await fences.test_a_stale_task_of_the_same_process_is_refused_too(ann, write)
+
+
+async def tokens_go_along_by_themselves(ann, bob) -> None:
+    for write in fences.WRITES:
+        await fences.test_the_lock_hands_its_token_to_the_write_by_itself(
+            ann, bob, write
+        )
+
+
 async def lost_sessions_are_refused(ann) -> None:
     await fences.test_who_lost_its_session_is_refused_even_before_anybody_else(
         ann, fences.Process.enqueues
@@ -65,6 +89,13 @@ LOCK_BUGS = (
         "redis.call('ZRANGE', queue(name, mode), 0, most - 1)",
         "{}",
         a_circle_is_broken,
+    ),
+    Bug(
+        "a reader that waits to be the writer is not read",
+        "quorate.locks.redis_waits:_WAITS",
+        "found[#found + 1] = upgrading",
+        "found[#found + 1] = ''",
+        deadlocks.test_a_circle_through_a_reader_that_wants_to_write_is_found,
     ),
     Bug(
         "the victim does not leave the line",
@@ -116,6 +147,34 @@ FENCE_BUGS = (
         "tonumber(last) > tonumber(token)",
         "false",
         stale_decisions_are_refused,
+    ),
+    Bug(
+        "the registry does not remember tokens",
+        "quorate.registry.redis:_ADMIN",
+        "remember(root, ARGV[7], ARGV[8])",
+        "local _ = 0",
+        stale_decisions_are_refused,
+    ),
+    Bug(
+        "configuration does not compare tokens",
+        "quorate.config.redis:_COMMIT",
+        "tonumber(last) > tonumber(token)",
+        "false",
+        stale_settings_are_refused,
+    ),
+    Bug(
+        "configuration does not remember tokens",
+        "quorate.config.redis:_COMMIT",
+        "remember(base, ARGV[4], ARGV[5])",
+        "local _ = 0",
+        stale_settings_are_refused,
+    ),
+    Bug(
+        "configuration does not look at the session",
+        "quorate.config.redis:_COMMIT",
+        "if not ends or tonumber(ends) <= now then",
+        "if false then",
+        stale_settings_of_lost_sessions_are_refused,
     ),
 )
 
@@ -195,3 +254,45 @@ async def test_a_fence_guard_goes_red(ann, bob, monkeypatch, bug: Bug):
 
     with pytest.raises((AssertionError, StaleTokenError, pytest.fail.Exception)):
         await bug.guard(**{name: given[name] for name in wanted})
+
+
+def hands_on_the_same_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tasks of a process write with the token of the first."""
+    monkeypatch.setattr(Hold, "token", _Unchanging(), raising=False)
+
+
+class _Unchanging:
+    """A token that a hold keeps, whoever is inside."""
+
+    def __get__(self, hold: Hold, _: object = None) -> int:
+        return _FIRST[hold.id]
+
+    def __set__(self, hold: Hold, token: int) -> None:
+        _FIRST.setdefault(hold.id, token)
+
+
+_FIRST: dict[str, int] = {}
+
+
+async def test_the_guard_of_siblings_goes_red(ann, monkeypatch):
+    hands_on_the_same_token(monkeypatch)
+
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        await siblings_are_told_apart(ann)
+
+
+@pytest.mark.parametrize(
+    "room", ["queue.producer", "registry.manager", "config.publisher"]
+)
+async def test_the_guard_of_tokens_that_go_along_goes_red(ann, bob, monkeypatch, room):
+    monkeypatch.setattr(f"quorate.{room}.current_fence", lambda: None)
+
+    with pytest.raises(pytest.fail.Exception):
+        await tokens_go_along_by_themselves(ann, bob)
+
+
+def test_all_rooms_compare_tokens_in_the_same_way():
+    rooms = ("quorate.queue.redis", "quorate.registry", "quorate.config")
+    texts = {(files(room) / "scripts" / "fence.lua").read_text() for room in rooms}
+
+    assert len(texts) == 1

@@ -223,15 +223,22 @@ async def test_callers_of_one_turn_under_different_grants_are_told_apart(ann, bo
     assert [type(each) for each in told] == [StaleTokenError, type(None), type(None)]
 
 
-async def test_what_has_not_written_for_a_day_is_forgotten(ann):
+@pytest.mark.parametrize(
+    ("write", "base"),
+    [
+        (Process.enqueues, lambda keys: f"{keys.queue_tag('work')}:j:work:"),
+        (Process.drains, lambda keys: f"{keys.registry_tag}:r:"),
+        (Process.sets, lambda keys: f"{keys.config_tag}:cfg:"),
+    ],
+    ids=["enqueues", "drains", "sets"],
+)
+async def test_what_has_not_written_for_a_day_is_forgotten(ann, write, base):
+    call, base = ann.backend.wire.calls.command, base(ann.backend.wire.keys)
     with under(await grant_of(ann, "old")):
-        await ann.enqueues()
-    tag = ann.backend.wire.keys.queue_tag("work")
-    base = f"{tag}:j:work:"
-    await ann.backend.wire.calls.command("ZADD", f"{base}fencet", 1, "old")
+        await write(ann)
+    assert await call("ZADD", f"{base}fencet", 1, "old") == 0
 
     with under(await grant_of(ann, "new")):
-        await ann.enqueues()
+        await write(ann)
 
-    kept = await ann.backend.wire.calls.command("HKEYS", f"{base}fence")
-    assert kept == [b"new"]
+    assert await call("HKEYS", f"{base}fence") == [b"new"]

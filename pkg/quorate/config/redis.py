@@ -66,7 +66,7 @@ class RedisConfigStore:
         self._session = session
         self._limits = limits or StoreLimits()
         self._tag = wire.keys.config_tag
-        names = ("meta", "leaves", "revisions", "index", "log", "fences", "done")
+        names = ("meta", "leaves", "revisions", "index", "log", "fence", "done")
         keys = {name: f"{self._tag}:cfg:{name}" for name in names}
         self._channel = f"{self._tag}:cfg:news"
         self._log = keys["log"]

@@ -16,9 +16,11 @@ from .decorating import current_grant
 from .door import get_lock_manager
 from .election import Election, Leadership
 from .events import (
+    DeadlockBroken,
     LockDenied,
     LockEndangered,
     LockLost,
+    LockOrderInverted,
     LockReturnDelayed,
     LockWaitLong,
 )
@@ -37,9 +39,11 @@ from .model import (
 )
 from .semaphore import Semaphore
 from .store import LockStore
+from .why import Step, Why
 
 __all__ = [
     "Barrier",
+    "DeadlockBroken",
     "Election",
     "Explanation",
     "Grant",
@@ -53,13 +57,16 @@ __all__ = [
     "LockLine",
     "LockLost",
     "LockManager",
+    "LockOrderInverted",
     "LockReturnDelayed",
     "LockStats",
     "LockStore",
     "LockType",
     "LockWaitLong",
     "Semaphore",
+    "Step",
     "WaiterFacts",
+    "Why",
     "current_grant",
     "get_lock_manager",
 ]

@@ -49,23 +49,35 @@ PATIENT_S = 3600.0
 
 
 class Attempt:
-    """One call of a task that wants a lock, from asking until it has it or gives up."""
+    """One call of a task that wants a lock, from asking until it has it or gives up.
+
+    `upgrade`: the hold of a reader that wants to be the writer; it has no place in a
+    line, and `bell` is rung for it.
+    """
 
     __slots__ = (
-        "bid", "contended", "doom", "held_by", "owner", "started", "task", "tries",
-        "wish",
+        "bell", "bid", "contended", "doom", "held_by", "owner", "started", "task",
+        "tries", "upgrade", "wish",
     )  # fmt: skip
 
-    def __init__(self, wish: Wish, owner: object, now: float) -> None:
+    def __init__(
+        self,
+        wish: Wish,
+        owner: object,
+        now: float,
+        task: asyncio.Task[object] | None = None,
+    ) -> None:
         self.wish = wish
         self.owner = owner
         self.started = now
         self.tries = 0
         self.contended = False
         self.held_by: HolderFacts | None = None
-        self.task = asyncio.current_task()
+        self.task = task or asyncio.current_task()
         self.bid: Bid | None = None
         self.doom: DeadlockError | None = None
+        self.upgrade = ""
+        self.bell: asyncio.Event | None = None
 
     def heed_doom(self) -> None:
         """Raise `DeadlockError` if this one was chosen to give way."""

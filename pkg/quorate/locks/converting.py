@@ -21,7 +21,8 @@ from quorate.core.errors import (
 from quorate.core.lifecycle import to_the_end
 
 from .answers import Granted, GrantNotice, Queued
-from .bid import Parts
+from .bid import Attempt, Parts
+from .deadlock_watch import DeadlockWatch
 from .faults import lost_error
 from .hold import Hold
 from .model import kind_of, shown
@@ -33,18 +34,21 @@ AFTER_THE_END_S = 0.005
 class _Waiting:
     """A hold that waits to be the writer, and the news of it."""
 
-    __slots__ = ("bell", "notice")
+    __slots__ = ("attempt", "bell", "notice")
 
-    def __init__(self) -> None:
+    def __init__(self, hold: Hold, now: float) -> None:
         self.bell = asyncio.Event()
+        self.attempt = Attempt(hold.wish, hold.owner, now)
+        self.attempt.upgrade, self.attempt.bell = hold.id, self.bell
         self.notice: GrantNotice | None = None
 
 
 class Conversions:
     """Upgrades and downgrades of the holds of one lock manager."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, deadlocks: DeadlockWatch) -> None:
         self._parts = parts
+        self._deadlocks = deadlocks
         self._waiting: dict[str, _Waiting] = {}
 
     def granted(self, notice: GrantNotice) -> None:
@@ -67,7 +71,7 @@ class Conversions:
             return
         if hold.id in self._waiting:
             raise InvalidInput(f"{hold.wish.name!r} is being upgraded already.")
-        waiting = self._waiting[hold.id] = _Waiting()
+        waiting = self._waiting[hold.id] = _Waiting(hold, self._parts.now())
         hold.listeners.append(lambda _: waiting.bell.set())
         try:
             async with asyncio.timeout(wait_s or None):
@@ -82,6 +86,7 @@ class Conversions:
                 raise _in_vain(hold, wait_s) from error
             raise
         finally:
+            self._deadlocks.ends(waiting.attempt)
             del self._waiting[hold.id]
         hold.shared, hold.token, hold.last_token = False, token, last
 
@@ -115,10 +120,12 @@ class Conversions:
         while not isinstance(answer, Granted):
             if only_try:
                 raise TimeoutError
+            self._deadlocks.begins(waiting.attempt)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._look_s(answer)):
                     await waiting.bell.wait()
             waiting.bell.clear()
+            waiting.attempt.heed_doom()
             if hold.lost:
                 raise lost_error(hold.wish.name, hold.lost)
             if waiting.notice is not None and confirm is None:

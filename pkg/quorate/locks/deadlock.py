@@ -22,8 +22,9 @@ Edge = tuple[str, str, str]
 class Note:
     """An owner that waits and holds something, as its own process says.
 
-    No `ident` is ever used twice. `on` is what it waits at: `b:<id of a place>`, or
-    `h:<id of a hold>:<token>` while it stands behind others of its own process.
+    No `ident` is ever used twice. `on` is what it waits at: `b:<id of a place>`;
+    `h:<id of a hold>:<token>` while it stands behind others of its own process; or
+    `u:<id of its hold>` as a reader that waits to be the writer.
     `inside` are the holds that only it can give back, each as `<id>:<token>`.
     `since_ms` is wall time; it only serves to choose who gives way.
     """
@@ -47,7 +48,8 @@ class Note:
 class Line:
     """One lock as the server has it: ids of holds and of places, in their order.
 
-    `mode` is x (one writer), s (readers) or empty (free).
+    `mode` is x (one writer), s (readers) or empty (free); `upgrading` is the hold of a
+    reader that waits to be the writer.
     """
 
     name: str
@@ -55,13 +57,18 @@ class Line:
     holders: tuple[str, ...] = ()
     writers: tuple[str, ...] = ()
     readers: tuple[str, ...] = ()
+    upgrading: str = ""
 
     def edges(self) -> Iterable[Edge]:
         """What each place waits for: holders that exclude it, and who is before it.
 
         Readers that wait enter before any writer that waits behind a writer's hold, so
-        a waiting writer is before them only while other readers hold the lock.
+        a waiting writer is before them only while other readers hold the lock. So is a
+        reader that waits to be the writer, which waits for all other readers.
         """
+        for holder in self.holders:
+            if self.upgrading and holder != self.upgrading:
+                yield f"u:{self.upgrading}", f"h:{holder}", ""
         before = ""
         for writer in self.writers:
             for holder in self.holders:
@@ -70,11 +77,18 @@ class Line:
                 yield f"b:{writer}", f"b:{before}", ""
             before = writer
         for reader in self.readers:
-            if self.mode == "x":
-                for holder in self.holders:
-                    yield f"b:{reader}", f"h:{holder}", ""
-            elif self.writers:
-                yield f"b:{reader}", f"b:{self.writers[0]}", ""
+            for node in self._before_readers():
+                yield f"b:{reader}", node, ""
+
+    def _before_readers(self) -> Iterable[str]:
+        """What keeps out every reader that waits."""
+        if self.mode == "x":
+            yield from (f"h:{holder}" for holder in self.holders)
+            return
+        if self.writers:
+            yield f"b:{self.writers[0]}"
+        if self.upgrading:
+            yield f"h:{self.upgrading}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from quorate.core.errors import DeadlockError, StoreError
-from quorate.core.fence import current_fence
+from quorate.core.fence import is_fenced
 from quorate.core.lifecycle import Duty
 
 from .bid import Attempt, Parts
@@ -57,7 +57,7 @@ class DeadlockWatch:
 
         Raises `DeadlockError` if tasks of this process would wait in a circle by that.
         """
-        if current_fence() is None or attempt.wish.weight:
+        if not is_fenced() or attempt.wish.weight:
             # Nobody waits for who holds nothing; who waits for permits waits for any
             # of their holders, not for all: what looks like a circle there is none.
             return
@@ -159,7 +159,10 @@ class DeadlockWatch:
         if wait is None:
             return
         attempt, bid, error = wait.attempt, wait.attempt.bid, deadlock.error()
-        if bid is None:
+        if attempt.bell is not None:
+            attempt.doom = self._told(attempt, error, str(deadlock))
+            attempt.bell.set()
+        elif bid is None:
             gate = self._gates.get(attempt.wish.name)
             if gate is not None and gate.refuse(attempt, error):
                 self._told(attempt, error, str(deadlock))

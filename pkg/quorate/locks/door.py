@@ -55,11 +55,14 @@ async def get_lock_manager(
 
 def config_of(settings: Settings) -> LockConfig:
     """What the settings say of locks."""
-    owner = settings.distributed_lock
+    owner, locks = settings.distributed_lock, settings.locks
     return LockConfig(
         default_timeout=owner.default_timeout,
         auto_extend=owner.auto_extend,
-        wait_s=settings.locks.wait_s,
-        max_hold_s=settings.locks.max_hold_s or None,
-        replicas=settings.locks.replicas,
+        max_hold_s=locks.max_hold_s or None,
+        wait_s=locks.wait_s,
+        deadlock_timeout_s=locks.deadlock_timeout_s,
+        warn_of_order=locks.warn_of_order,
+        replicas=locks.replicas,
+        strict=locks.strict,
     )

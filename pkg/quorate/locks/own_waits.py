@@ -113,6 +113,8 @@ class OwnWaits:
 
     def _where(self, attempt: Attempt) -> str:
         """What it waits at; nothing while that is still on its way."""
+        if attempt.upgrade:
+            return f"u:{attempt.upgrade}"
         bid, gate = attempt.bid, self._gates.get(attempt.wish.name)
         if bid is None and gate is not None and not attempt.wish.shared:
             if gate.hold is not None:
@@ -130,7 +132,8 @@ class OwnWaits:
 
     def _before(self, attempt: Attempt) -> Iterator[Attempt]:
         """The waiting tasks of this process that `attempt` waits for."""
-        name, shared = attempt.wish.name, attempt.wish.shared
+        name, upgrade = attempt.wish.name, attempt.upgrade
+        shared = attempt.wish.shared and not upgrade
         gate = self._gates.get(name)
         holds: Iterable[Hold]
         if gate is not None and gate.hold is not None:
@@ -138,7 +141,7 @@ class OwnWaits:
         else:
             holds = (h for h in self._holdings.all() if h.wish.name == name)
         for hold in holds:
-            if hold.shared and shared:
+            if (hold.shared and shared) or hold.id == upgrade:
                 continue
             for block in hold.blocks:
                 wait = self._waits.get(block.task)

@@ -107,10 +107,11 @@ class RedisWaits:
 
 
 def _lines(rows: list[Reply]) -> Iterable[Line]:
-    for at in range(0, len(rows), 5):
-        name, mode, *ids = rows[at : at + 5]
+    for at in range(0, len(rows), 6):
+        name, mode, upgrading = (each.decode() for each in rows[at : at + 3])
+        ids = rows[at + 3 : at + 6]
         holders, writers, readers = (tuple(i.decode() for i in each) for each in ids)
-        yield Line(shown_name(name.decode()), mode.decode(), holders, writers, readers)
+        yield Line(shown_name(name), mode, holders, writers, readers, upgrading)
 
 
 def _ident(session: str) -> str:

@@ -17,8 +17,11 @@ from .declared import Declared, async_task
 from .door import get_queue_manager
 from .events import (
     CompletionRefused,
+    FiringsMissed,
     QueueCutOff,
     QueueReached,
+    ScheduleFired,
+    ScheduleUnreadable,
     ShedChanged,
     TaskDied,
     TasksMended,
@@ -31,20 +34,27 @@ from .events import (
     WorkerStarted,
     WorkerStopped,
 )
+from .flowing import Flow
 from .guards import Rate, Slot, Unique, UniqueScope
 from .manager import QueueManager
 from .model import LaneWeights, QueueConfig, QueueType, Task, TaskPriority, TaskState
 from .patience import ErrorRule, RetryPolicy
+from .schedule import Schedule, ScheduleRecord
 from .sights import WorkerReport, WorkerSight, WorkerState
+from .timetable import Cron, Every
 from .views import DeadLetter, Explanation, QueueStats, Which
 from .workforce import WorkPlan
 
 __all__ = [
     "CompletionRefused",
+    "Cron",
     "DeadLetter",
     "Declared",
     "ErrorRule",
+    "Every",
     "Explanation",
+    "FiringsMissed",
+    "Flow",
     "LaneWeights",
     "QueueConfig",
     "QueueCounts",
@@ -55,6 +65,10 @@ __all__ = [
     "QueueType",
     "Rate",
     "RetryPolicy",
+    "Schedule",
+    "ScheduleFired",
+    "ScheduleRecord",
+    "ScheduleUnreadable",
     "ShedChanged",
     "Slot",
     "Task",

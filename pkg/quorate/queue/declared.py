@@ -22,6 +22,7 @@ from .guards import Rate, Slot, Unique
 from .model import DEFAULT_QUEUE, Task, TaskPriority
 from .patience import RetryPolicy
 from .references import task_name
+from .timetable import Cron, Every
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -45,10 +46,12 @@ class Declared(Generic[P, R]):
         function: Callable[P, R],
         template: Task,
         retry: RetryPolicy | None,
+        timetable: Cron | Every | None = None,
     ) -> None:
         self.run = function
         self.template = template
         self.retry = retry
+        self.timetable = timetable
         signature = inspect.signature(function)
         self._keys = {
             what: NameTemplate(guard.key, signature, template.name, what)
@@ -66,6 +69,17 @@ class Declared(Generic[P, R]):
 
     def task(self, *args: P.args, **kwargs: P.kwargs) -> Task:
         """The call as a task. Raises `InvalidInput` if the arguments do not fit."""
+        return self.fitting(*args, **kwargs)
+
+    def step(self, *args: Any, **kwargs: Any) -> Task:
+        """A step of a chain: its first argument is the result of the step before."""
+        for key in self._keys.values():
+            # Nobody knows yet what comes first, so no key may be made of it.
+            key.fill((object(), *args), kwargs)
+        return replace(self.fitting(None, *args, **kwargs), flow="p")
+
+    def fitting(self, *args: Any, **kwargs: Any) -> Task:
+        """The call as a task, for arguments whose types nobody knows before it runs."""
         try:
             inspect.signature(self.run).bind(*args, **kwargs)
         except TypeError as error:
@@ -96,23 +110,31 @@ def async_task(
     unique: Unique | None = None,
     slot: Slot | None = None,
     rate: Rate | None = None,
+    service: str | None = None,
+    when: Cron | Every | None = None,
 ) -> Callable[[Callable[P, R]], Declared[P, R]]:
     """Declare a function as a task of `queue`.
 
     Its name is `module.function` unless given. Its arguments must be JSON. The keys of
     `unique`, `slot` and `rate` may have holes for them, such as "user:{user_id}"; they
-    are checked here. `Task` says what the rest means.
+    are checked here. While `service` is down, its tasks wait. With a timetable (`when`)
+    it is also done by itself, without arguments, once workers were started anywhere;
+    the schedule has the task's name. `Task` says what the times mean.
     """
     check_name(queue, "queue")
+    if service is not None:
+        check_name(service, "service")
 
     def declare(function: Callable[P, R]) -> Declared[P, R]:
         called = check_name(name or task_name(function), "task")
         template = Task(
             name=called, queue=queue, priority=priority, timeout_s=timeout_s,
             expires_s=expires_s, deadline_s=deadline_s, unique=unique, slot=slot,
-            rate=rate,
+            rate=rate, service=service,
         )  # fmt: skip
-        declared = Declared(function, template, retry)
+        declared = Declared(function, template, retry, when)
+        if when is not None:
+            declared.fitting()
         _declared[called] = declared
         return declared
 

@@ -12,9 +12,10 @@ from .events import TasksMended
 from .lookup import Lookup, unknown
 from .model import DEFAULT_QUEUE
 from .ports import Audit
-from .sights import WorkerReport
+from .sights import WorkerReport, WorkerSight
 from .story import told
 from .views import Explanation, QueueStats
+from .workforce import Workforce
 
 
 class Looking:
@@ -23,6 +24,7 @@ class Looking:
     _lookup: Lookup
     _emit: Emit
     _clock: Clock
+    _workforce: Workforce
 
     async def stats(self, queue: str = DEFAULT_QUEUE) -> QueueStats:
         """The queue as the server sees it: depth, oldest age, in flight, by lane.
@@ -75,3 +77,12 @@ class Looking:
                 )
             )
         return audit
+
+    def workers(self) -> tuple[WorkerSight, ...]:
+        """The worker processes as they stand now: state, memory, counts."""
+        return self._workforce.sights()
+
+    @property
+    def worker_pids(self) -> tuple[int, ...]:
+        """The worker processes that run now."""
+        return self._workforce.pids

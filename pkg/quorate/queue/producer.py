@@ -3,39 +3,40 @@
 Whoever enqueues waits until the server has the task. Callers of the same turn of the
 event loop share a call; a crowd costs hardly more than one. Everything is checked
 before anything is sent. Inside a lock a call carries its token, and is refused when a
-later holder of that lock has put something into the same queue.
+later holder of that lock has put something into the same queue; inside a handler it is
+refused when the handler's worker has lost its session.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from quorate.core.clock import Clock
 from quorate.core.errors import (
     InvalidInput,
     OutcomeUnknown,
+    QueueError,
     QuorateError,
     StoreUnavailable,
 )
-from quorate.core.fence import Fence, current_fence
+from quorate.core.fence import Fence, TaskFence, current_fence
 from quorate.core.ids import new_task_id
 from quorate.core.lifecycle import Tasks
 from quorate.core.names import check_name
 
-from .context import deadline
 from .envelope import Header, seal
 from .guards import guard_line
 from .model import QueueConfig, Task, TaskPriority
+from .outbox import Outbox
 from .ports import Broker, Parcel
+from .times import check_times, deadline_of
 
 MOST_IN_A_CALL = 256
 MOST_BYTES_IN_A_CALL = 4 * 1024 * 1024
 CALLS_AT_ONCE = 8
 UNGUARDED = (None, None, None)
-LONGEST_DELAY_S = 10 * 366 * 86_400.0
 MOST_NAMES_REMEMBERED = 4096
 
 Waiter = tuple[Parcel, "asyncio.Future[str]"]
@@ -55,9 +56,10 @@ class Producer:
         self._config = config
         self._tasks = tasks
         self._clock = clock
-        self._outbox: dict[tuple[str, Fence | None], list[Waiter]] = {}
+        self._leaving: dict[tuple[str, Fence | None], list[Waiter]] = {}
         self._good_names: set[tuple[str, str]] = set()
         self.enqueued = 0
+        self.outbox: Outbox | None = None
 
     async def enqueue(self, task: Task) -> str:
         """Put one task in and return its id, or that of the task with its unique key.
@@ -67,10 +69,10 @@ class Producer:
         parcel = self.pack(task)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[str] = loop.create_future()
-        if not self._outbox:
+        if not self._leaving:
             loop.call_soon(self._flush)
-        under = (task.queue, current_fence())
-        self._outbox.setdefault(under, []).append((parcel, done))
+        under = (task.queue, acting_under())
+        self._leaving.setdefault(under, []).append((parcel, done))
         return await done
 
     async def enqueue_many(self, tasks: Iterable[Task]) -> list[str]:
@@ -82,13 +84,13 @@ class Producer:
             parcel = self.pack(task)
             by_queue.setdefault(task.queue, []).append(parcel)
             ids.append(parcel.id)
-        fence = current_fence()
+        fence = acting_under()
         for queue, parcels in by_queue.items():
             broker, calls = self._broker_of(queue), list(in_calls(parcels))
             for start in range(0, len(calls), CALLS_AT_ONCE):
                 group = calls[start : start + CALLS_AT_ONCE]
                 answers = await asyncio.gather(
-                    *(broker.enqueue(call, fence) for call in group)
+                    *(self._deliver(queue, broker, call, fence) for call in group)
                 )
                 for call, answer in zip(group, answers, strict=True):
                     instead.update(self._count(call, answer))
@@ -118,12 +120,14 @@ class Producer:
             )
         if task.id is not None:
             check_name(task.id, "task id")
+        if task.service is not None:
+            self._check_name(task.service, "service")
         check_times(task)
         now = self._clock.now()
         expires_at = None if task.expires_s is None else now + task.expires_s
         header = Header(
             task.name, task.timeout_s, task.attempts, expires_at, task.keep_result_s,
-            task.is_call, deadline_of(task, now),
+            task.is_call, deadline_of(task, now), task.service, task.flow,
         )  # fmt: skip
         guards = (task.unique, task.slot, task.rate)
         line = b""
@@ -131,8 +135,9 @@ class Producer:
             line = guard_line(task.name, task.payload, guards)
         envelope = seal(header, task.payload, self._config.payload_max_bytes, line)
         return Parcel(
-            task.id or new_task_id(now), task.priority.lane, task.delay_s, envelope
-        )
+            task.id or new_task_id(now), task.priority.lane, task.delay_s, envelope,
+            task.at,
+        )  # fmt: skip
 
     def _check_name(self, name: str, what: str) -> None:
         if (what, name) in self._good_names:
@@ -143,8 +148,8 @@ class Producer:
         self._good_names.add((what, name))
 
     def _flush(self) -> None:
-        outbox, self._outbox = self._outbox, {}
-        for (queue, fence), waiters in outbox.items():
+        leaving, self._leaving = self._leaving, {}
+        for (queue, fence), waiters in leaving.items():
             for start in range(0, len(waiters), MOST_IN_A_CALL):
                 part = waiters[start : start + MOST_IN_A_CALL]
                 work = self._send(queue, fence, part)
@@ -162,7 +167,7 @@ class Producer:
         try:
             broker = self._broker_of(queue)
             for call in in_calls([parcel for parcel, _ in waiters]):
-                answer = await broker.enqueue(call, fence)
+                answer = await self._deliver(queue, broker, call, fence)
                 instead = self._count(call, answer)
                 for _ in call:
                     parcel, done = next(waiting)
@@ -172,6 +177,34 @@ class Producer:
             for parcel, done in waiting:
                 if not done.done():
                     done.set_exception(_named(error, parcel.id))
+
+    async def _deliver(
+        self, queue: str, broker: Broker, call: list[Parcel], fence: Fence | None
+    ) -> Sequence[bool | str]:
+        """To the server; or on the disk, if it is away and that was asked for."""
+        outbox = self.outbox
+        if outbox is None or fence is not None:
+            return await broker.enqueue(call, fence)
+        if outbox.is_holding and outbox.has_room:
+            await outbox.hold(queue, call)
+            return [True] * len(call)
+        try:
+            return await broker.enqueue(call, None)
+        except (StoreUnavailable, OutcomeUnknown) as error:
+            try:
+                await outbox.hold(queue, call)
+            except QueueError as full:
+                raise error from full
+            return [True] * len(call)
+
+
+def acting_under() -> Fence | None:
+    """The grant of the lock around the running code, or the session of its worker.
+
+    All handlers of a worker share its calls: that it lives is tested once for all.
+    """
+    fence = current_fence()
+    return fence.worker if isinstance(fence, TaskFence) else fence
 
 
 def in_calls(parcels: list[Parcel]) -> Iterator[list[Parcel]]:
@@ -186,39 +219,6 @@ def in_calls(parcels: list[Parcel]) -> Iterator[list[Parcel]]:
         call.append(parcel)
     if call:
         yield call
-
-
-def deadline_of(task: Task, now: float) -> float | None:
-    """Until when it must be done (wall time): its own word, or its parent's if less."""
-    inherited = deadline.get()
-    if task.deadline_s is None:
-        return inherited
-    return min(now + task.deadline_s, math.inf if inherited is None else inherited)
-
-
-def check_times(task: Task) -> None:
-    """Refuse times that make no sense."""
-    faults = []
-    if not 0 <= task.delay_s <= LONGEST_DELAY_S:
-        faults.append(f"delay_s = {task.delay_s}")
-    for name in ("timeout_s", "expires_s", "deadline_s"):
-        value = getattr(task, name)
-        if value is not None and not 0 < value < math.inf:
-            faults.append(f"{name} = {value}")
-    keep_s = task.keep_result_s
-    if keep_s is not None and not 0 <= keep_s < LONGEST_DELAY_S:
-        faults.append(f"keep_result_s = {keep_s}")
-    if task.rate is not None and not task.rate.key:
-        faults.append("rate has no key")
-    if task.attempts is not None and task.attempts < 1:
-        faults.append(f"attempts = {task.attempts}")
-    if faults:
-        raise InvalidInput(
-            f"The task {task.name!r} cannot be enqueued.",
-            "; ".join(faults),
-            "Delays and limits are seconds: not negative, finite, at most ten years; "
-            "attempts are counted from 1; a rate names its key.",
-        )
 
 
 def _sent(waiters: list[Waiter], sending: asyncio.Task[None]) -> None:

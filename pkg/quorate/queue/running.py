@@ -16,6 +16,7 @@ from typing import cast
 from quorate.core.codec import Json
 from quorate.core.errors import InvalidPayload, StaleTokenError
 from quorate.core.failpoint import failpoint
+from quorate.core.fence import TaskFence, enter_fence
 from quorate.core.lifecycle import Tasks
 
 from .context import TaskContext, deadline
@@ -24,6 +25,7 @@ from .decide import after_release, dead, when_unknown
 from .desk import Desk
 from .envelope import read_header, read_payload
 from .events import TaskTimedOut
+from .flow import with_before
 from .handlers import Handler, Handlers
 from .judge import Judge, too_late
 from .model import DeadReason, Lease, Move
@@ -139,6 +141,8 @@ class Running:
             self._over(run, self._judge.after_stop(run))
             return
         ends_at = self._deadlines.add(run, run.limit_s)
+        lease = run.lease
+        enter_fence(TaskFence(lease.id, lease.token, lease.session, self._desk.tag))
         try:
             await failpoint("queue.after_claim_before_run")
             value = await self._call(run, ends_at)
@@ -158,8 +162,10 @@ class Running:
         run.is_read = True
         if run.header.deadline_at is not None:
             deadline.set(run.header.deadline_at)
-        args: tuple[object, ...] = (payload,)
+        args: tuple[object, ...]
         kwargs: dict[str, Json] = {}
+        if run.header.flow:
+            payload = with_before(run.header, payload, run.lease.envelope)
         if run.header.is_call:
             args, kwargs = tuple(payload["args"]), payload["kwargs"]
         elif handler.takes_context:
@@ -168,6 +174,8 @@ class Running:
                 run.lease, handler.name, self._desk.queue, ends_at, report
             )
             args = (payload, run.context)
+        else:
+            args = (payload,)
         if handler.is_async:
             return await cast("Awaitable[object]", handler.function(*args, **kwargs))
         return await self._in_thread(handler, args, kwargs)
@@ -195,7 +203,7 @@ class Running:
         if not lease.lane:
             self._urgent -= 1
         if move is not None:
-            self._end(lease, move, is_marked=run.is_marked)
+            self._end(lease, move, is_marked=run.is_marked or "l" in run.header.flow)
 
     def _end(self, lease: Lease, move: Move, *, is_marked: bool = False) -> None:
         self._finished(Finished(lease, move, is_marked))

@@ -38,10 +38,7 @@ class Steering:
     async def shed_level(self) -> int:
         """The highest shed level among the queues of this process."""
         return max(
-            [
-                (await self.place(name).broker.stats()).shed_level
-                for name in self._lookup.queues
-            ]
+            [(await self.stats(name)).shed_level for name in self._lookup.queues]
         )
 
     async def pause(self, queue: str = DEFAULT_QUEUE, *, task: str = "") -> None:

@@ -75,11 +75,25 @@ class LockSettings:
         unit=SECONDS,
         at_least=0,
     )
+    deadlock_timeout_s: float = setting(
+        1.0,
+        "Who holds a lock and waits so long for another looks for a circle of waits.",
+        unit=SECONDS,
+        at_least=0,
+    )
+    warn_of_order: bool = setting(
+        False,
+        "Tells when two locks are first taken in either order: for tests.",
+    )
     replicas: int = setting(
         0,
         "A grant counts only when so many replicas of the server have it.",
         unit="replicas",
         at_least=0,
+    )
+    strict: bool = setting(
+        False,
+        "Grant nothing for the session's ttl after another server has taken over.",
     )
 
 
@@ -138,6 +152,13 @@ class ReactionSettings:
     )
     dwell_s: float = setting(
         10.0, "It lasts at least so long: no flapping.", unit=SECONDS, at_least=0
+    )
+    deepen_after_s: float = setting(
+        60.0,
+        "Degraded so long with a dependency unhealthy, normal tasks rest too; 0 is "
+        "never.",
+        unit=SECONDS,
+        at_least=0,
     )
 
 

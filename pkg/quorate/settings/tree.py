@@ -32,6 +32,8 @@ from .sections import (
     WireSettings,
 )
 
+SHORTEST_HOLD_S = 0.1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -84,6 +86,12 @@ def contradictions(settings: Settings) -> Iterator[Fault]:
             f"= {session.max_stall_s:g} must be at least session.ttl_s "
             f"({session.ttl_s:g}).",
             beside=("session.ttl_s",),
+        )
+    if 0 < settings.locks.max_hold_s < SHORTEST_HOLD_S:
+        yield Fault(
+            "locks.max_hold_s",
+            f"= {settings.locks.max_hold_s:g} must be 0 or at least "
+            f"{SHORTEST_HOLD_S:g}: a lock that is over at once protects nothing.",
         )
     if retries.backoff_base_s > retries.backoff_cap_s:
         yield Fault(

@@ -56,6 +56,13 @@ def test_a_chain_is_none():
     assert found(replace(picture, notes=picture.notes[1:])) == ()
 
 
+def test_a_reader_that_wants_to_write_waits_for_the_others_and_keeps_readers_out():
+    line = Line("l", "s", ("h1", "h2"), (), ("p1",), upgrading="h1")
+
+    assert set(line.edges()) == {("u:h1", "h:h2", ""), ("b:p1", "h:h1", "")}
+    assert not set(replace(line, upgrading="").edges())
+
+
 def test_the_lowest_priority_gives_way_before_the_youngest():
     picture = ring(3)
     first, *rest = picture.notes

@@ -12,8 +12,10 @@ from quorate.core.errors import InvalidInput, LockLostError, LockNotGranted
 from quorate.core.events import ListenerFailed
 from quorate.core.fence import current_fence
 from quorate.locks.decorating import current_grant
+from quorate.locks.door import config_of
 from quorate.locks.events import LockEndangered
 from quorate.locks.model import LockConfig, LockType
+from quorate.settings.load import load_settings
 
 
 def lose(line):
@@ -32,6 +34,18 @@ async def test_no_hold_lasts_longer_than_max_hold(line):
                 pass
 
     assert [ask.hard_s for ask in line.asks.values()] == [20.0, 5.0, 20.0]
+
+
+def test_the_settings_say_how_long_a_hold_lasts_and_when_circles_are_looked_for():
+    said = {"MAX_HOLD_S": "20", "DEADLOCK_TIMEOUT_S": "3", "WARN_OF_ORDER": "true"}
+    environ = {f"QUORATE_LOCKS__{name}": value for name, value in said.items()}
+
+    config = config_of(load_settings(environ=environ))
+
+    assert config.max_hold_s == 20.0
+    assert config.deadlock_timeout_s == 3.0
+    assert config.warn_of_order
+    assert config_of(load_settings(environ={})).max_hold_s is None
 
 
 def test_settings_of_a_life_that_make_no_sense_are_refused(line):

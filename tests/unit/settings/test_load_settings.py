@@ -230,6 +230,7 @@ def test_a_setting_in_the_wrong_section_is_pointed_to_the_right_one(written):
             "queue: {retries: {backoff_base_s: 9, backoff_cap_s: 8}}",
             "must not be above",
         ),
+        ("locks: {max_hold_s: 0.05}", "must be 0 or at least 0.1"),
         ("namespace: a b", "letters, digits and hyphens"),
         ("messaging: {workers: {queues: []}}", "at least one queue"),
         ("messaging: {workers: {queues: [a, a]}}", "twice"),

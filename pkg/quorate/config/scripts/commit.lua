@@ -1,7 +1,7 @@
 -- commit: one transaction of the configuration. All conditions hold, or nothing happens.
 -- idempotent: the same id again returns the revision that it has
 -- KEYS  1 meta, 2 leaves, 3 revisions of leaves (below 0: gone), 4 index of leaves,
---       5 log, 6 tokens by fence, 7 ids that are done, 8 sessions, 9 channel
+--       5 log, 6 tokens by fence (see fence), 7 ids that are done, 8 sessions, 9 channel
 -- ARGV  1 id, 2 epoch if a new one begins, 3 expected revision or '', 4 fence or '',
 --       5 token, 6 session or '', 7 author, 8 comment, 9 record for the log,
 --       10 log length, 11 most leaves, 12 number of writes; then for each write:
@@ -11,6 +11,8 @@
 -- clock: server
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local base = string.sub(KEYS[6], 1, -6)
+-- include fence
 local done = redis.call('ZSCORE', KEYS[7], ARGV[1])
 if done then
   return {'ok', tonumber(done)}
@@ -23,8 +25,8 @@ if ARGV[4] ~= '' then
       return {'session'}
     end
   end
-  local last = redis.call('HGET', KEYS[6], ARGV[4])
-  if last and tonumber(last) > tonumber(ARGV[5]) then
+  local last = overtaken(base, ARGV[4], ARGV[5])
+  if last then
     return {'stale', last}
   end
 end
@@ -121,7 +123,7 @@ redis.call('XADD', KEYS[5], 'MAXLEN', ARGV[10], revision .. '-0', 'id', ARGV[1],
 redis.call('ZADD', KEYS[7], revision, ARGV[1])
 redis.call('ZREMRANGEBYRANK', KEYS[7], 0, -1 - tonumber(ARGV[10]))
 if ARGV[4] ~= '' then
-  redis.call('HSET', KEYS[6], ARGV[4], ARGV[5])
+  remember(base, ARGV[4], ARGV[5])
 end
 redis.call('PUBLISH', KEYS[9], revision)
 return {'ok', revision}

@@ -4,8 +4,8 @@
 -- KEYS  1 sessions
 -- ARGV  1 session, or '' only to read, 2 its notes, '' for none,
 --       3 at most so many claims of a lock
--- returns {{session, notes, …}, {name, mode, {holder's id, …}, {writer's id, …},
---          {reader's id, …}, …}}
+-- returns {{session, notes, …}, {name, mode, the reader that waits to be the writer or
+--          '', {holder's id, …}, {writer's id, …}, {reader's id, …}, …}}
 -- clock: server
 -- include keys
 -- include granting
@@ -47,12 +47,14 @@ end
 
 local lines_found = {}
 for _, name in ipairs(names) do
-  local mode, holders = '', {}
+  local mode, upgrading, holders = '', '', {}
   local lock = redis.call('HGETALL', holds(name))
   for at = 1, #lock, 2 do
     local id, record = lock[at], lock[at + 1]
     if id == 'm' then
       mode = record
+    elseif id == 'u' then
+      upgrading = record
     elseif string.find(record, '\n', 1, true) and #holders < most then
       local is = fields(record)
       local hard_end = tonumber(is[2])
@@ -64,6 +66,7 @@ for _, name in ipairs(names) do
   local found = lines_found
   found[#found + 1] = name
   found[#found + 1] = mode
+  found[#found + 1] = upgrading
   found[#found + 1] = holders
   found[#found + 1] = standing(name, 'x')
   found[#found + 1] = standing(name, 's')

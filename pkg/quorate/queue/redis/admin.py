@@ -24,6 +24,8 @@ _CONTROL = load("quorate.queue.redis", "control")
 _EXPLAIN = load("quorate.queue.redis", "explain")
 _SET_GATE = load("quorate.queue.redis", "set_gate")
 
+FOR_EVER_S = 1e12
+
 
 class RedisQueueAdmin:
     """One queue."""
@@ -99,7 +101,7 @@ def explained(task_id: str, reply: Reply) -> Explanation | None:
         state, why = TaskState.RUNNING, f"It runs in {session}."
     elif due_ms >= 0:
         state = TaskState.RETRYING if failures else TaskState.SCHEDULED
-        why = f"It is due in {due_ms / 1000:g} s."
+        why = why_resting(due_ms / 1000)
     elif ahead >= 0:
         why = _why_parked(gate.decode(), ahead, [each.decode() for each in holders])
     elif before >= 0:
@@ -145,6 +147,13 @@ def _why_parked(gate: str, ahead: int, holders: list[str]) -> str:
     if kind == "t":
         return f"It waits for its turn at the rate of tasks called {key}. {queue}"
     return f"It waits for its turn at the rate of {key}. {queue}"
+
+
+def why_resting(due_s: float) -> str:
+    """What a task waits for that is in no lane yet."""
+    if due_s < FOR_EVER_S:
+        return f"It is due in {due_s:g} s."
+    return "It waits: for the tasks before it, or for a service that is down."
 
 
 def _why_waiting(lane: int, before: int, shed: int, *, paused: bool) -> str:

@@ -32,7 +32,14 @@ from quorate.wire.scripts import load
 
 from .fenced import check_fenced, proof
 from .keys import QueueKeys
-from .words import FORGOTTEN_AFTER_S, in_ms, leases, settlement, sight_of
+from .words import (
+    FORGOTTEN_AFTER_S,
+    leases,
+    milliseconds,
+    put_in_words,
+    settlement,
+    sight_of,
+)
 
 _PACKAGE = "quorate.queue.redis"
 _ENQUEUE = load(_PACKAGE, "enqueue")
@@ -79,15 +86,8 @@ class RedisBroker:
     async def enqueue(
         self, parcels: Sequence[Parcel], fence: Fence | None = None
     ) -> list[bool | str]:
-        args: list[str | bytes | int] = []
-        for parcel in parcels:
-            args += (
-                parcel.id,
-                parcel.lane,
-                in_ms(parcel.delay_s),
-                parcel.envelope,
-            )
-        keys, queue = self._keys, self._keys.queue
+        keys = self._keys
+        queue, *args = put_in_words(keys.queue, parcels)
         if fence is None:
             reply = await self._calls.call(_ENQUEUE, [keys.prefix], [queue, *args])
         else:
@@ -118,7 +118,7 @@ class RedisBroker:
             bell.channel,
             keys.queue,
             self._config.dead_letters_max,
-            in_ms(self._config.dead_letters_keep_s),
+            milliseconds(self._config.dead_letters_keep_s),
             len(request.finished),
         ]
         for finished in request.finished:
@@ -140,11 +140,11 @@ class RedisBroker:
         )
 
     async def cancel(self, task_id: str) -> TaskState | None:
-        remembered_ms = in_ms(max(FORGOTTEN_AFTER_S, self._config.result_ttl_s))
+        remembered_ms = milliseconds(max(FORGOTTEN_AFTER_S, self._config.result_ttl_s))
         letter = await self._calls.call(
             _CANCEL,
             [self._keys.prefix],
-            [task_id, remembered_ms, self._keys.channels, self._keys.queue],
+            [task_id, remembered_ms, self._keys.queue],
         )
         return LETTERS.get(letter)
 
@@ -168,7 +168,7 @@ class RedisBroker:
         args: list[str | bytes | int] = [
             mine.session,
             self._keys.queue,
-            in_ms(NAMES_FRESH_S),
+            milliseconds(NAMES_FRESH_S),
             *mine.numbers,
             len(mine.known),
             *mine.known,
@@ -209,7 +209,7 @@ class RedisBroker:
                 self._config.crash_budget,
                 self._poison,
                 self._config.dead_letters_max,
-                in_ms(self._config.dead_letters_keep_s),
+                milliseconds(self._config.dead_letters_keep_s),
             ],
         )
         tasks, crashed, dead, left = reply

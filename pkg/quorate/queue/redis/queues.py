@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from quorate.core.events import Emit
 from quorate.queue.crew import Crew, Nobody
 from quorate.queue.events import TaskDied, TasksTakenBack
+from quorate.queue.flow_store import FlowStore
 from quorate.queue.model import DeadReason, QueueConfig
 from quorate.queue.ports import (
     Broker,
@@ -16,15 +17,18 @@ from quorate.queue.ports import (
     Results,
     TakenBack,
 )
+from quorate.queue.schedule_store import ScheduleStore
 from quorate.wire.redis import Wire
 
 from .admin import RedisQueueAdmin
 from .broker import RedisBroker
 from .crew import RedisCrew, directory_key
 from .dead_letters import RedisDeadLetters
+from .flows import RedisFlows
 from .keys import QueueKeys, queues_of_key, with_claims_key
 from .mailbox import Mailbox
 from .results import RedisResults
+from .schedules import RedisSchedules
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class Place:
     results: Results
     dead_letters: DeadLetters
     admin: QueueAdmin
+    schedules: ScheduleStore | None = None
+    flows: FlowStore | None = None
     crew: Crew = field(default_factory=Nobody)
 
 
@@ -71,6 +77,8 @@ class RedisQueues:
                 dead_letters=RedisDeadLetters(calls, keys),
                 admin=RedisQueueAdmin(calls, keys),
                 crew=RedisCrew(calls, keys, directory_key(self._wire.keys)),
+                schedules=RedisSchedules(calls, keys),
+                flows=RedisFlows(calls, keys),
             )
         return found
 

@@ -8,12 +8,12 @@ local function park(guards, gate, id, lane, score)
   place[#place + 1] = lane .. ':' .. id
 end
 local function slot_gate(guards, word)
-  local name = 's:' .. word.key
+  local name = 's:' .. word.label
   local gate = guards.gates[name]
   if not gate then
-    gate = {name = name, key = word.key, parked = {}, new = {}}
+    gate = {name = name, label = word.label, parked = {}, new = {}}
     gate.holders, gate.taken =
-      map_of(redis.call('HGETALL', guards.base .. 'slot:' .. word.key))
+      map_of(redis.call('HGETALL', guards.base .. 'slot:' .. word.label))
     guards.gates[name] = gate
   end
   return gate
@@ -37,7 +37,7 @@ local function clear_slots(guards, gate)
       lives = ends and tonumber(ends) > guards.at / 1000
     end
     if not lives then
-      redis.call('HDEL', base .. 'slot:' .. gate.key, ids[n])
+      redis.call('HDEL', base .. 'slot:' .. gate.label, ids[n])
       gate.holders[ids[n]] = nil
       gate.taken = gate.taken - 1
     end
@@ -50,11 +50,11 @@ local function has_slot(guards, gate, id, limit)
   if gate.taken >= limit and not gate.is_cleared then
     clear_slots(guards, gate)
   end
-  local woken = gate.taken < limit and #gate.parked == 0 and fill(guards, gate.key, limit)
+  local woken = gate.taken < limit and #gate.parked == 0 and fill(guards, gate.label, limit)
   if woken and woken > 0 then
     guards.woken = true
     gate.holders, gate.taken =
-      map_of(redis.call('HGETALL', guards.base .. 'slot:' .. gate.key))
+      map_of(redis.call('HGETALL', guards.base .. 'slot:' .. gate.label))
   end
   return gate.taken < limit and #gate.parked == 0
 end
@@ -76,11 +76,11 @@ local function admit(guards, id, lane, envelope, token)
   end
   for _, word in ipairs(words) do
     if word.kind == 'k' then
-      rates[#rates + 1] = rate_gate(guards, 'k:' .. word.key, word)
+      rates[#rates + 1] = rate_gate(guards, 'k:' .. word.label, word)
     elseif word.kind == 's' then
       slots[#slots + 1] = {gate = slot_gate(guards, word), limit = word.first}
     elseif word.first == 0 then
-      unique = word.key
+      unique = word.label
     end
   end
   local closed, score
@@ -113,7 +113,7 @@ local function admit(guards, id, lane, envelope, token)
   for _, slot in ipairs(slots) do
     slot.gate.taken = slot.gate.taken + (slot.gate.holders[id] and 0 or 1)
     slot.gate.holders[id], slot.gate.new[id] = token, true
-    redis.call('HSET', guards.base .. 'slot:' .. slot.gate.key, id, token)
+    redis.call('HSET', guards.base .. 'slot:' .. slot.gate.label, id, token)
   end
   if unique and redis.call('HGET', guards.base .. 'uniq', unique) == id then
     redis.call('HDEL', guards.base .. 'uniq', unique)

@@ -10,6 +10,12 @@ local function forget_dead(base, ids)
   end
   return #ids
 end
+-- Without dead letters nobody has to be reminded of them.
+local function let_rest(base)
+  if redis.call('EXISTS', base .. 'dead') == 0 then
+    redis.call('ZREM', base .. 'alarms', 'dead')
+  end
+end
 -- Set tasks aside: `died` are times and ids, `notes` ids and notes. Returns the ids.
 local function bury(guards, died, notes, now)
   local base, ids = guards.base, {}

@@ -2,48 +2,19 @@
 -- cancel: a task is not wanted any more.
 -- idempotent
 -- KEYS  1 the queue's keys (prefix)
--- ARGV  1 id, 2 how long to remember it in ms, 3 prefix of the workers' channels, 4 queue
+-- ARGV  1 id, 2 how long to remember it in ms, 3 queue
 -- returns a letter: c cancelled · r it runs, its worker is told · d done · x dead · u not
 --         known
 -- clock: server
 -- include server_time
--- include tell
 -- include ring
+-- include put_ready
+-- include tell
 -- include guards
-local base, id = KEYS[1], ARGV[1]
-local owner = redis.call('HGET', base .. 'own', id)
-if owner then
-  local process = string.match(owner, '^(.*)%.%d+|%d+|%d|%d$')
-  redis.call('ZADD', base .. 'stop', now, id)
-  redis.call('HSET', base .. 'cfg', 'stops', 1)
-  if process then
-    redis.call('PUBLISH', ARGV[3] .. process, 'c' .. id)
-  end
-  return 'r'
+-- include call_off
+-- include follow
+local letter = call_off(KEYS[1], ARGV[1], now, tonumber(ARGV[2]), '', ARGV[3])
+if letter == 'c' then
+  follow(KEYS[1], ARGV[3], now, {ARGV[1], 'c', ''})
 end
-if redis.call('HEXISTS', base .. 'err', id) == 1 then
-  return 'x'
-end
-if redis.call('HEXISTS', base .. 'job', id) == 0 then
-  local result = redis.call('HGET', base .. 'res', id)
-  return result and string.sub(result, 1, 1) or 'u'
-end
-local woken = unguard(new_guards(base), {id}, {[id] = true})
-if woken > 0 then
-  ring(base, ARGV[4], woken, false)
-end
-redis.call('HDEL', base .. 'job', id)
-redis.call('HDEL', base .. 'prog', id)
-redis.call('ZREM', base .. 'stop', id)
-local gate = redis.call('HGET', base .. 'parked', id)
-local place = gate and 'park:' .. gate or 'due'
-redis.call('HDEL', base .. 'parked', id)
-if redis.call('ZREM', base .. place, '0:' .. id, '1:' .. id, '2:' .. id) == 0 then
-  redis.call('HSET', base .. 'att', id, 'x')
-else
-  redis.call('HDEL', base .. 'att', id)
-end
-redis.call('HSET', base .. 'res', id, 'c')
-redis.call('ZADD', base .. 'resx', now + tonumber(ARGV[2]), id)
-tell(base, redis.call('HGET', base .. 'cfg', 'waiting'), {id})
-return 'c'
+return letter

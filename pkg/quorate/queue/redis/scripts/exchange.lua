@@ -21,6 +21,8 @@
 -- include bury_task
 -- include admit
 -- include gates
+-- include call_off
+-- include follow
 -- include settle
 -- include claim
 -- include upkeep
@@ -64,15 +66,15 @@ end
 local counts = {tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])}
 local total, others, narrow = allowance(guards, tonumber(ARGV[7]), tonumber(ARGV[8]))
 local token = math.max(tonumber(cfg[3] or 0) + 1, guards.at)
-local claims, mine, parked, rounds, short = {}, {}, 0, 0, false
+local claims, mine, parked, rounds, more = {}, {}, 0, 0, false
 repeat
   local ids, lanes
   guards.woken = false
   ids, lanes, total, others = take(base, counts, total, others, open)
-  short, rounds = total > 0, rounds + 1
   parked, others = claim(guards, session, ids, lanes, token, claims, mine, others)
-  total, short = total + parked, short and not guards.woken
-until rounds == 4 or (not guards.woken and (parked == 0 or short))
+  total, rounds, more = total + parked, rounds + 1, parked > 0 or guards.woken
+until not more or rounds == 4
+local short = total > 0 and not more
 local again_in = close_guards(guards, #mine, narrow)
 local spare = (guards.promoted or 0) - #mine
 if spare > 0 then

@@ -59,14 +59,14 @@ local function let_in(base, name, count)
 end
 -- The rule of a gate: of the queue, or the one that the first in line brought along.
 local function rule_at(guards, name)
-  local kind, key = string.sub(name, 1, 1), string.sub(name, 3)
+  local kind, label = string.sub(name, 1, 1), string.sub(name, 3)
   if kind ~= 'k' then
-    return guards.rules and guards.rules[kind] and guards.rules[kind][key]
+    return guards.rules and guards.rules[kind] and guards.rules[kind][label]
   end
   local first = redis.call('ZRANGE', guards.base .. 'park:' .. name, 0, 0)[1]
   local envelope = first and redis.call('HGET', guards.base .. 'job', string.sub(first, 3))
   for _, word in ipairs(envelope and words_of(envelope) or {}) do
-    if word.kind == 'k' and word.key == key then
+    if word.kind == 'k' and word.label == label then
       return word
     end
   end

@@ -8,10 +8,10 @@
 local function words_of(envelope)
   local words = {}
   local line = string.match(envelope, '^!([^\n]*)\n') or ''
-  for kind, first, second, key in
+  for kind, first, second, label in
       string.gmatch(line .. '\31', '(%a)|(%d+)|(%d+)|([^\31]+)\31') do
     words[#words + 1] =
-      {kind = kind, first = tonumber(first), second = tonumber(second), key = key}
+      {kind = kind, first = tonumber(first), second = tonumber(second), label = label}
   end
   return words
 end
@@ -73,9 +73,9 @@ local function room_of(guards, gate)
 end
 -- Waiting tasks get the free places of a slot, the first in line first. A place is kept
 -- for each until it is claimed ('i' and its lane stands for its token).
-local function fill(guards, key, limit)
-  local base, gate = guards.base, 's:' .. key
-  local taken, woken = redis.call('HLEN', base .. 'slot:' .. key), 0
+local function fill(guards, label, limit)
+  local base, gate = guards.base, 's:' .. label
+  local taken, woken = redis.call('HLEN', base .. 'slot:' .. label), 0
   while taken < limit do
     local member = redis.call('ZPOPMIN', base .. 'park:' .. gate)[1]
     if not member then
@@ -84,7 +84,7 @@ local function fill(guards, key, limit)
     local lane, id = string.sub(member, 1, 1), string.sub(member, 3)
     redis.call('HDEL', base .. 'parked', id)
     if redis.call('HEXISTS', base .. 'job', id) == 1 then
-      redis.call('HSET', base .. 'slot:' .. key, id, 'i' .. lane)
+      redis.call('HSET', base .. 'slot:' .. label, id, 'i' .. lane)
       redis.call('LPUSH', base .. 'r' .. lane, id)
       taken, woken = taken + 1, woken + 1
     end
@@ -104,12 +104,12 @@ local function unguard(guards, ids, over)
     for _, word in ipairs(envelope and string.byte(envelope) == 33
         and words_of(envelope) or {}) do
       if word.kind == 's' then
-        if redis.call('HDEL', base .. 'slot:' .. word.key, id) == 1 then
-          woken = woken + fill(guards, word.key, word.first)
+        if redis.call('HDEL', base .. 'slot:' .. word.label, id) == 1 then
+          woken = woken + fill(guards, word.label, word.first)
         end
       elseif word.kind == 'u' and word.first < 2 and over[id]
-          and redis.call('HGET', base .. 'uniq', word.key) == id then
-        redis.call('HDEL', base .. 'uniq', word.key)
+          and redis.call('HGET', base .. 'uniq', word.label) == id then
+        redis.call('HDEL', base .. 'uniq', word.label)
       end
     end
   end

@@ -12,4 +12,6 @@ for n = 1, #ARGV do
     ids[#ids + 1] = ARGV[n]
   end
 end
-return forget_dead(base, ids)
+local count = forget_dead(base, ids)
+let_rest(base)
+return count

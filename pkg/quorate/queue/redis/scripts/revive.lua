@@ -10,6 +10,7 @@
 -- include put_ready
 -- include guards
 -- include unique
+-- include bury_task
 local base, ids, asked, due = KEYS[1], {}, {}, {}
 for n = 3, #ARGV do
   asked[#asked + 1] = ARGV[n]
@@ -47,6 +48,7 @@ end
 redis.call('HDEL', base .. 'err', unpack(ids))
 redis.call('HDEL', base .. 'att', unpack(ids))
 redis.call('HDEL', base .. 'prog', unpack(ids))
+let_rest(base)
 if #due > 0 then
   redis.call('ZADD', base .. 'due', unpack(due))
   redis.call('HSET', base .. 'cfg', 'replayed', string.format('%.0f', at))

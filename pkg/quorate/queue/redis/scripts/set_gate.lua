@@ -8,12 +8,11 @@
 -- clock: server
 -- include server_time
 -- include ring
--- include guards
 local base, name = KEYS[1], ARGV[2] .. ':' .. ARGV[3]
-local cfg = redis.call('HMGET', base .. 'cfg', 'gates', 'alarm')
+local rules = redis.call('HGET', base .. 'cfg', 'gates') or ''
 local lines, was = {}, 0
 for kind, first, second, task in
-    string.gmatch(cfg[1] or '', '(%a)|(%d+)|(%d+)|([^\n]*)\n') do
+    string.gmatch(rules, '(%a)|(%d+)|(%d+)|([^\n]*)\n') do
   if kind == ARGV[2] and task == ARGV[3] then
     was = 1
   else
@@ -29,7 +28,8 @@ else
   redis.call('HDEL', base .. 'cfg', 'gates')
 end
 if redis.call('ZCARD', base .. 'park:' .. name) > 0 then
-  arm(new_guards(base, nil, 0, nil, cfg[2]), name, now)
+  redis.call('ZADD', base .. 'alarms', now, name)
+  redis.call('HSET', base .. 'cfg', 'alarm', now)
 end
 local idle = redis.call('SCARD', base .. 'bell') + redis.call('SCARD', base .. 'bellh')
 ring(base, ARGV[1], idle * 8, true)

@@ -1,16 +1,16 @@
 -- Settle finished tasks: five words each, id, claim (as it stands in `own`), code, number,
 -- body.
 --   d done, c cancelled: body is kept as the result for number ms · x dead: body is the note
---   r after number ms, body is the new record and why, a line each · b the same, at the
---   front of its lane
--- A code in capitals says that the task left notes to be removed; a ! behind it, that its
--- envelope is guarded.
+--   r after number ms (or '=' and the ms of wall time), body is the new record and why, a
+--   line each · b the same, at the front of its lane
+-- A code in capitals says that the task left notes to be removed, or that others follow it;
+-- a ! behind it, that its envelope is guarded.
 -- Returns the ids that are not ours any more; nothing is done to those.
 local function settle(guards, queue, session, first, count, waiting, now)
   local base, guarded, ended = guards.base, {}, {}
   local stale, mine, over, clean, results, ends = {}, {}, {}, {}, {}, {}
   local due, records, whys, notes, died = {}, {}, {}, {}, {}
-  local back, scores = new_lanes(), {}
+  local back, scores, ends_of = new_lanes(), {}, {}
   local settled, finished = 0, 0
   if count == 0 then
     return stale
@@ -41,6 +41,11 @@ local function settle(guards, queue, session, first, count, waiting, now)
           guarded[#guarded + 1] = id
           ended[id] = kind == 'd' or kind == 'c' or kind == 'x'
         end
+        if string.byte(code) < 97 and (kind == 'd' or kind == 'c' or kind == 'x') then
+          local last = #ends_of
+          ends_of[last + 1], ends_of[last + 2] = id, kind
+          ends_of[last + 3] = kind == 'x' and body or string.sub(body, 2)
+        end
       end
       if kind == 'd' or kind == 'c' then
         if not scores[number] then
@@ -57,8 +62,9 @@ local function settle(guards, queue, session, first, count, waiting, now)
         notes[#notes + 1] = body
       else
         local lane = string.sub(owner, -3, -3)
-        if tonumber(number) > 0 then
-          due[#due + 1] = now + tonumber(number)
+        local rest = tonumber(number) or string.sub(number, 2) - now
+        if rest > 0 then
+          due[#due + 1] = now + rest
           due[#due + 1] = lane .. ':' .. id
         else
           local ready = back[lane]
@@ -114,6 +120,9 @@ local function settle(guards, queue, session, first, count, waiting, now)
   end
   if #died > 0 then
     tell(base, waiting, bury(guards, died, notes, now))
+  end
+  if #ends_of > 0 then
+    follow(base, queue, now, ends_of)
   end
   local ready = put(base, 'LPUSH', back) + woken
   if ready > 0 then

@@ -14,6 +14,8 @@
 -- include tell
 -- include guards
 -- include bury_task
+-- include call_off
+-- include follow
 local session, base = ARGV[1], KEYS[2]
 local ends = redis.call('ZSCORE', KEYS[1], session)
 if ends and tonumber(ends) > now then
@@ -65,6 +67,12 @@ if #records > 0 then
 end
 if #dead > 0 then
   tell(base, cfg[1], bury(guards, died, notes, now))
+  local ends_of = {}
+  for n = 1, #notes, 2 do
+    local last = #ends_of
+    ends_of[last + 1], ends_of[last + 2], ends_of[last + 3] = notes[n], 'x', notes[n + 1]
+  end
+  follow(base, ARGV[2], now, ends_of)
 end
 count = count + put(base, 'LPUSH', back)
 if count > 0 then

@@ -5,19 +5,19 @@ local function take_unique(base, id, envelope, here)
     if word.kind == 'u' then
       local holder
       if word.first == 2 then
-        holder = redis.call('GET', base .. 'once:' .. word.key)
+        holder = redis.call('GET', base .. 'once:' .. word.label)
         if not holder then
-          redis.call('SET', base .. 'once:' .. word.key, id, 'PX', word.second)
+          redis.call('SET', base .. 'once:' .. word.label, id, 'PX', word.second)
         end
       else
-        holder = redis.call('HGET', base .. 'uniq', word.key)
+        holder = redis.call('HGET', base .. 'uniq', word.label)
         if holder and not here[holder]
             and (redis.call('HEXISTS', base .. 'job', holder) == 0
             or redis.call('HEXISTS', base .. 'err', holder) == 1) then
           holder = nil
         end
         if not holder then
-          redis.call('HSET', base .. 'uniq', word.key, id)
+          redis.call('HSET', base .. 'uniq', word.label, id)
         end
       end
       if holder and holder ~= id then
