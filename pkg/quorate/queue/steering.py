@@ -37,9 +37,8 @@ class Steering:
 
     async def shed_level(self) -> int:
         """The highest shed level among the queues of this process."""
-        return max(
-            [(await self.stats(name)).shed_level for name in self._lookup.queues]
-        )
+        brokers = [self.place(name).broker for name in self._lookup.queues]
+        return max([(await broker.stats()).shed_level for broker in brokers])
 
     async def pause(self, queue: str = DEFAULT_QUEUE, *, task: str = "") -> None:
         """No worker claims from this queue, or its tasks of this name, any more."""
