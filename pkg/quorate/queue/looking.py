@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from quorate.core.clock import Clock
 from quorate.core.events import Emit
+from quorate.core.lifecycle import Tasks
+from quorate.core.series import Series
 
 from .ages import age_of
 from .events import TasksMended
+from .gauges import Gauges
 from .lookup import Lookup, unknown
+from .measures import Rows, series_of
 from .model import DEFAULT_QUEUE
 from .ports import Audit
 from .sights import WorkerReport, WorkerSight
@@ -25,6 +30,8 @@ class Looking:
     _emit: Emit
     _clock: Clock
     _workforce: Workforce
+    _tasks: Tasks
+    _gauges: Gauges | None = None
 
     async def stats(self, queue: str = DEFAULT_QUEUE) -> QueueStats:
         """The queue as the server sees it: depth, oldest age, in flight, by lane.
@@ -36,6 +43,21 @@ class Looking:
         crew = await place.crew.who()
         rate = sum(each.rate for each in crew)
         return replace(stats, workers=len(crew), rate=rate)
+
+    def measured(self) -> Rows:
+        """What this process and its workers measured, by task."""
+        return self._workforce.rows()
+
+    def series(self) -> tuple[Series, ...]:
+        """Metrics of the queues; the depths are of the last look, see `watch`."""
+        gauges = self._gauges.series(self.workers()) if self._gauges else ()
+        return (*series_of(self.measured()), *gauges)
+
+    def watch(self, listen: Callable[[Emit], object]) -> None:
+        """Look at the depths of all queues every few seconds from now on."""
+        self._gauges = Gauges(self.queues, self.stats)
+        listen(self._gauges.hear)
+        self._tasks.employ(self._gauges)
 
     async def queues(self) -> tuple[str, ...]:
         """All queues of this server and namespace that were in use in the last month.

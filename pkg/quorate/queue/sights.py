@@ -23,7 +23,8 @@ class WorkerState(Enum):
 class WorkerSight:
     """One post: the process that holds it now, and what was done there so far.
 
-    `pid` is 0 between two processes. `silent_s` is since its last beat.
+    `pid` is 0 between two processes. `silent_s` is since its last beat, and `lag_s` is
+    how late its event loop was then.
     """
 
     number: int
@@ -33,6 +34,7 @@ class WorkerSight:
     rss_bytes: int = 0
     age_s: float = 0.0
     silent_s: float = 0.0
+    lag_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
