@@ -243,8 +243,8 @@ BUGS = [
     Bug(
         "workers are rung while the rate says wait",
         "_EXCHANGE",
-        "if short and not limited and string.find",
-        "if short and string.find",
+        "if short and string.find(flags, 'b', 1, true) then",
+        "if string.find(flags, 'b', 1, true) then",
         rates.test_nobody_is_rung_while_the_rate_says_wait,
     ),
     Bug(

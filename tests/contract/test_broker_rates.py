@@ -153,7 +153,7 @@ async def test_a_queue_gives_no_more_than_its_rate(ann, bob):
 
     answer = await ann.exchange()
     assert len(answer.leases) == 3
-    assert answer.is_short
+    assert (answer.is_short, answer.is_limited) == (False, True)
     assert answer.due_in_s is not None
     assert answer.due_in_s > 3000
     assert await bob.takes() == []
@@ -178,7 +178,9 @@ async def test_a_full_worker_is_not_told_to_wait(ann):
 
     answer = await ann.exchange(2)
 
-    assert (len(answer.leases), answer.is_short) == (2, False)
+    assert len(answer.leases) == 2
+    assert not answer.is_short
+    assert not answer.is_limited
 
 
 async def test_nobody_is_rung_while_the_rate_says_wait(ann, bob):

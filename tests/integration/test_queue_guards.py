@@ -20,7 +20,7 @@ from quorate.core.errors import TaskFailed
 from quorate.queue.events import WorkerLost
 from quorate.queue.guards import Rate, Slot, Unique
 from quorate.queue.manager import QueueManager
-from quorate.queue.model import QueueConfig, Task
+from quorate.queue.model import QueueConfig, Task, TaskPriority
 from quorate.testing.heard import Heard
 
 QUICK = QueueConfig(concurrency=16, poll_s=30.0)
@@ -142,6 +142,34 @@ async def test_a_queue_has_a_rate_of_its_own(server: Server, namespace: str) -> 
         await done(managers, 110)
 
     assert begun[-1] - begun[0] >= 0.4
+
+
+async def test_lanes_share_what_a_rate_allows(server: Server, namespace: str) -> None:
+    begun: list[TaskPriority] = []
+
+    async def work(_payload: None, context) -> None:
+        begun.append(context.priority)
+
+    async with workers(server.url, namespace, work, 1) as (queue,):
+        await queue.set_rate(Rate(1000, burst=20))
+        await queue.enqueue_many(
+            [
+                Task(name="work", priority=priority)
+                for priority in (
+                    TaskPriority.LOW,
+                    TaskPriority.NORMAL,
+                    TaskPriority.HIGH,
+                )
+                for _ in range(300)
+            ]
+        )
+        await queue.start_workers(in_process=True)
+        await done([queue], 210)
+
+    shares = Counter(begun[:210])
+    assert 130 <= shares[TaskPriority.HIGH] <= 185
+    assert 25 <= shares[TaskPriority.NORMAL] <= 60
+    assert 5 <= shares[TaskPriority.LOW] <= 25
 
 
 async def test_of_many_who_ask_at_once_one_is_put_in(

@@ -80,7 +80,8 @@ def read_header(envelope: bytes) -> tuple[Header, bytes]:
 
 def read_before(envelope: bytes) -> list[Before]:
     """What the tasks before it came to. Raises `InvalidPayload`."""
-    return [_ended(line) for line in envelope.split(b"\n")[2:]]
+    first = 3 if envelope.startswith(GUARDED) else 2
+    return [_ended(line) for line in envelope.split(b"\n")[first:]]
 
 
 def _ended(line: bytes) -> Before:

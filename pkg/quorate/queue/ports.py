@@ -71,7 +71,8 @@ class Answer:
 
     `alive` is False when the session has ended; then nothing was settled or claimed.
     `stale` are the finished tasks that belong to somebody else by now. `is_short` says
-    that the lanes had less than was asked for. `due_in_s` is when it is worth asking
+    that the lanes had less than was asked for, `is_limited` that the queue's own rate
+    allowed no more. `due_in_s` is when it is worth asking
     again, if the answer tells.
     """
 
@@ -79,6 +80,7 @@ class Answer:
     leases: tuple[Lease, ...] = ()
     stale: tuple[str, ...] = ()
     is_short: bool = True
+    is_limited: bool = False
     shed_level: int = 0
     due_in_s: float | None = None
     sight: Sight | None = None

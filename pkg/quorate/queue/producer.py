@@ -30,6 +30,7 @@ from .envelope import Header, seal
 from .guards import guard_line
 from .model import QueueConfig, Task, TaskPriority
 from .outbox import Outbox
+from .plain import Forms
 from .ports import Broker, Parcel
 from .times import check_times, deadline_of
 
@@ -58,13 +59,15 @@ class Producer:
         self._clock = clock
         self._leaving: dict[tuple[str, Fence | None], list[Waiter]] = {}
         self._good_names: set[tuple[str, str]] = set()
+        self._forms = Forms(config.payload_max_bytes)
         self.enqueued = 0
         self.outbox: Outbox | None = None
 
-    async def enqueue(self, task: Task) -> str:
-        """Put one task in and return its id, or that of the task with its unique key.
+    def enqueue(self, task: Task) -> asyncio.Future[str]:
+        """Put one task in; the future has its id when the server has the task.
 
-        Cancelling the caller does not stop it.
+        Or the id of the task with its unique key. Cancelling who waits for it does not
+        stop it.
         """
         parcel = self.pack(task)
         loop = asyncio.get_running_loop()
@@ -72,8 +75,11 @@ class Producer:
         if not self._leaving:
             loop.call_soon(self._flush)
         under = (task.queue, acting_under())
-        self._leaving.setdefault(under, []).append((parcel, done))
-        return await done
+        line = self._leaving.get(under)
+        if line is None:
+            line = self._leaving[under] = []
+        line.append((parcel, done))
+        return done
 
     async def enqueue_many(self, tasks: Iterable[Task]) -> list[str]:
         """Put many in, in their order. Nothing is sent if one of them is faulty."""
@@ -110,6 +116,14 @@ class Producer:
 
     def pack(self, task: Task) -> Parcel:
         """The task as the server gets it. Raises `InvalidInput` for a faulty one."""
+        now = self._clock.now()
+        parcel = self._forms.fill(task, now)
+        if parcel is None:
+            parcel = self._pack(task, now)
+            self._forms.learn(task, parcel)
+        return parcel
+
+    def _pack(self, task: Task, now: float) -> Parcel:
         self._check_name(task.name, "task")
         self._check_name(task.queue, "queue")
         if not isinstance(task.priority, TaskPriority):
@@ -123,7 +137,6 @@ class Producer:
         if task.service is not None:
             self._check_name(task.service, "service")
         check_times(task)
-        now = self._clock.now()
         expires_at = None if task.expires_s is None else now + task.expires_s
         header = Header(
             task.name, task.timeout_s, task.attempts, expires_at, task.keep_result_s,

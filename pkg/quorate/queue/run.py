@@ -24,7 +24,8 @@ class Run:
     """One attempt under way."""
 
     __slots__ = (
-        "begun", "context", "ends_at", "handler", "header", "is_marked", "is_read",
+        "admitted_at", "begun", "context", "ends_at", "handler", "header", "is_marked",
+        "is_read",
         "lease", "limit_s", "payload", "stop", "task",
     )  # fmt: skip
 
@@ -37,6 +38,7 @@ class Run:
         self.handler = handler
         self.limit_s = 0.0
         self.ends_at = 0.0
+        self.admitted_at = 0.0
         self.begun = False
         self.stop: Stop | None = None
         self.is_marked = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from quorate.core.errors import InvalidInput, InvalidName
-from quorate.queue.envelope import Header, read_header, seal
+from quorate.queue.envelope import Header, read_before, read_header, seal
 from quorate.queue.guards import GUARDED, Rate, Slot, Unique, UniqueScope, guard_line
 
 ALL = (
@@ -27,6 +27,15 @@ def test_a_guarded_envelope_reads_like_any_other():
     assert read_header(guarded) == read_header(plain)
     assert guarded.startswith(GUARDED)
     assert not plain.startswith(GUARDED)
+
+
+def test_what_came_before_a_guarded_task_is_read_like_any_other():
+    header = Header("work", flow="p")
+    plain = seal(header, {"a": 1}, 1000) + b"\nd7\nc"
+    guarded = guard_line("work", None, ALL) + plain
+
+    assert read_before(guarded) == read_before(plain)
+    assert read_header(guarded) == read_header(plain)
 
 
 def test_without_a_key_name_and_payload_make_it():

@@ -54,6 +54,7 @@ _TAKE_BACK = load(_PACKAGE, "take_back")
 _LEAVE = load(_PACKAGE, "leave")
 
 TAKEN_BACK_AT_ONCE = 10
+_LIMITED = 2
 NAMES_FRESH_S = 90.0
 LETTERS = {
     b"c": TaskState.CANCELLED,
@@ -133,7 +134,8 @@ class RedisBroker:
             alive=alive != 0,
             leases=leases(me, claims),
             stale=tuple(task.decode() for task in stale),
-            is_short=bool(short),
+            is_short=short == 1,
+            is_limited=short == _LIMITED,
             shed_level=shed,
             due_in_s=None if due_ms < 0 else due_ms / 1000,
             sight=sight_of(sight) if sight else None,

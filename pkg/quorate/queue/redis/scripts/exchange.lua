@@ -11,7 +11,8 @@
 --       flags: u upkeep, l look, b ring me when the lanes had too little, r my bell may
 --       hang still from before
 -- returns {0 dead | 1 | 2 overtaken, claims, stale ids, shed level, ms until it is worth
---          asking again or -1, 1 when the lanes had too little, {depths and first ids}}
+--          asking again or -1, 1 when the lanes had too little or 2 when the queue's rate
+--          allowed no more, {depths and first ids}}
 -- clock: server
 -- include server_time
 -- include ring
@@ -59,10 +60,11 @@ local guards = new_guards(base, KEYS[1], time[1] * 1000000 + time[2], cfg[6], cf
 guards.stops = cfg[8]
 guards.open, guards.most_dead, guards.dead_ms = open, tonumber(ARGV[12]), tonumber(ARGV[13])
 local stale = settle(guards, ARGV[11], session, 15, count, cfg[4], now)
-local due, alarm = -1, guards.alarm
+local due = -1
 if string.find(flags, 'u', 1, true) then
-  due, alarm = upkeep(guards, now), nil
+  due = upkeep(guards, now)
 end
+local alarm = guards.alarm
 local counts = {tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])}
 local total, others, narrow = allowance(guards, tonumber(ARGV[7]), tonumber(ARGV[8]))
 local token = math.max(tonumber(cfg[3] or 0) + 1, guards.at)
@@ -89,7 +91,7 @@ if guards.alarm and guards.alarm ~= alarm then
 end
 local limited = again_in and not short
 if limited then
-  due, short = math.min(due < 0 and math.huge or due, again_in), true
+  due = math.min(due < 0 and math.huge or due, again_in)
 end
 if not cfg[5] then
   redis.call('SADD', KEYS[3], session)
@@ -105,7 +107,7 @@ if #mine > 0 then
 end
 redis.call('HSET', base .. 'cfg', 'token', cfg[3] or '0', memory, kept)
 local bell = nil
-if short and not limited and string.find(flags, 'b', 1, true) then
+if short and string.find(flags, 'b', 1, true) then
   bell = others > 0 and 'bell' or 'bellh'
   redis.call('SADD', base .. bell, ARGV[10])
 end
@@ -124,4 +126,4 @@ if string.find(flags, 'l', 1, true) then
   end
   sight[7] = now
 end
-return {1, claims, stale, shed, due, short and 1 or 0, sight}
+return {1, claims, stale, shed, due, limited and 2 or short and 1 or 0, sight}

@@ -47,15 +47,18 @@ local function close_guards(guards, claimed, narrow)
 end
 -- So many of those who wait at a gate are let in: they come back to the front of their
 -- lanes, in their order. Their places are kept, should they find the gate closed again.
-local function let_in(base, name, count)
+local function let_in(base, name, count, is_rate)
   local found = redis.call('ZPOPMIN', base .. 'park:' .. name, count)
+  local left = redis.call('ZCARD', base .. 'park:' .. name)
   for n = #found - 1, 1, -2 do
     local lane, id = string.sub(found[n], 1, 1), string.sub(found[n], 3)
     redis.call('HDEL', base .. 'parked', id)
     redis.call('LPUSH', base .. 'r' .. lane, id)
-    redis.call('HSET', base .. 'inv:' .. name, id, lane .. ':' .. found[n + 1])
+    if left > 0 or is_rate then
+      redis.call('HSET', base .. 'inv:' .. name, id, lane .. ':' .. found[n + 1])
+    end
   end
-  return redis.call('ZCARD', base .. 'park:' .. name)
+  return left
 end
 -- The rule of a gate: of the queue, or the one that the first in line brought along.
 local function rule_at(guards, name)
@@ -110,7 +113,7 @@ local function open_gate(guards, name)
   if guests_of(guards, name, invited) > 0 then
     left, again_in = redis.call('ZCARD', base .. 'park:' .. name), math.max(again_in, 50000)
   else
-    left = let_in(base, name, math.max(0, math.min(room, 100)))
+    left = let_in(base, name, math.max(0, math.min(room, 100)), rule)
     if rule and room > 0 then
       again_in = math.max(again_in, rule.first * math.max(1, math.floor(rule.second / 2)))
     end

@@ -19,7 +19,7 @@ local function heed_alarms(guards, now)
   end
 end
 -- A little housekeeping: what is due becomes ready, old results go. Bounded.
--- Returns ms until the next delayed task is due, or -1.
+-- Returns ms until the next delayed task is due or the next alarm, or -1.
 local function upkeep(guards, now)
   local base = guards.base
   if guards.alarm and guards.alarm <= now then
@@ -40,9 +40,7 @@ local function upkeep(guards, now)
     redis.call('ZREM', base .. 'resx', unpack(old))
     redis.call('HDEL', base .. 'res', unpack(old))
   end
-  local first = redis.call('ZRANGE', base .. 'due', 0, 0, 'WITHSCORES')
-  if first[2] then
-    return math.max(0, math.ceil(tonumber(first[2]) - now))
-  end
-  return -1
+  local first = tonumber(redis.call('ZRANGE', base .. 'due', 0, 0, 'WITHSCORES')[2] or nil)
+  first = math.min(first or math.huge, guards.alarm or math.huge)
+  return first < math.huge and math.max(0, math.ceil(first - now)) or -1
 end
