@@ -15,8 +15,9 @@ from .desk import Desk
 from .sights import WorkerReport
 
 LOOK_S = 2.0
+IDLE_S = 10.0
 AT_LEAST_EVERY_S = 20.0
-"""Who has nothing new to tell reports so seldom."""
+"""Who has nothing to do, or nothing new to tell, reports so seldom."""
 
 USED_EVERY_S = 600.0
 
@@ -38,8 +39,13 @@ class Scribe:
         """One report."""
         session = self._consumer.session
         mine = self._report(session or "")
-        is_known = mine == self._told and self._at < self._told_at + AT_LEAST_EVERY_S
-        if session is None or is_known:
+        is_busy = bool(mine.running or mine.rate)
+        rest_s = AT_LEAST_EVERY_S if mine == self._told else IDLE_S
+        if session is None or (
+            self._told is not None
+            and (mine == self._told or not is_busy)
+            and self._at < self._told_at + rest_s
+        ):
             return LOOK_S
         try:
             await self._desk.crew.report(mine)

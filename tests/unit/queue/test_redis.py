@@ -363,7 +363,7 @@ async def test_an_audit_reads_every_place_and_lets_the_scripts_judge(calls):
     assert (audit.looked_at, audit.repaired) == (5, ("d",))
     assert audit.tidied == (("ghost", "in a lane without a task"),)
     (tidy, _, suspects), (mend, _, lost) = calls.asked
-    assert (tidy, suspects[4:]) == ("redis/tidy", [b"c", b"ghost", b"p"])
+    assert (tidy, suspects[3:]) == ("redis/tidy", [b"c", b"ghost", b"p"])
     assert (mend, lost[1:]) == ("redis/mend", [b"c", b"d", b"ghost"])
 
 

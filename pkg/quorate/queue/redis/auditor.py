@@ -54,10 +54,14 @@ class Auditor:
         suspects |= set(await self._members("stop")) - jobs
         for name in LEFT_OVER:
             suspects |= set(await self._fields(name)) - jobs
-        head = (keys.queue, keys.queues_of(""), self._note, RESULT_KEPT_MS)
-        repairs = await self._judge(
-            _TIDY, (keys.sessions, keys.prefix, keys.with_claims), head, suspects
+        head = (keys.queue, self._note, RESULT_KEPT_MS)
+        places_of = (
+            keys.sessions,
+            keys.prefix,
+            keys.with_claims,
+            keys.queues_of(""),
         )
+        repairs = await self._judge(_TIDY, places_of, head, suspects)
         lost = jobs - set(places) | owned | set(repairs[::2])
         back = await self._judge(
             _MEND, (keys.sessions, keys.prefix), (keys.queue,), lost

@@ -2,9 +2,10 @@
 -- tidy: a task is in one place at most, and nothing is left of one that is over. Judged and
 -- put right for each of these ids in one step; what is right is left alone.
 -- idempotent
--- KEYS  1 sessions, 2 the queue's keys (prefix), 3 sessions with claims in any queue
--- ARGV  1 queue, 2 prefix of the sets of queues by session, 3 note for a death without
---       one, 4 how long a result without an end is kept in ms, 5… ids
+-- KEYS  1 sessions, 2 the queue's keys (prefix), 3 sessions with claims in any queue,
+--       4 queues with claims of a session (prefix)
+-- ARGV  1 queue, 2 note for a death without one, 3 how long a result without an end is
+--       kept in ms, 4… ids
 -- returns a list with two words for each repair: id, what it was
 -- clock: server
 -- include server_time
@@ -38,7 +39,7 @@ local function owned(id)
   if redis.call('SISMEMBER', base .. 'mine:' .. session, id) == 0 then
     return false -- in no place: mend puts it back
   end
-  if redis.call('SADD', KEYS[3], session) + redis.call('SADD', ARGV[2] .. session, queue) > 0
+  if redis.call('SADD', KEYS[3], session) + redis.call('SADD', KEYS[4] .. session, queue) > 0
   then
     mended(id, 'a claim of a dead session that nobody would clean')
   end
@@ -101,12 +102,12 @@ local function dead(id, keep)
     redis.call('ZREM', base .. 'dead', id)
     redis.call('HDEL', base .. 'err', id)
     mended(id, keep == 'gone' and 'dead without a task' or 'in more than one place')
-  elseif redis.call('HSETNX', base .. 'err', id, ARGV[3]) == 1 then
+  elseif redis.call('HSETNX', base .. 'err', id, ARGV[2]) == 1 then
     mended(id, 'a death without a note')
   end
   return keep or true
 end
-for n = 5, #ARGV do
+for n = 4, #ARGV do
   local id = ARGV[n]
   if redis.call('HEXISTS', base .. 'job', id) == 1 then
     from_park(id, from_lanes(id, from_due(id, dead(id, owned(id)))))
@@ -137,7 +138,7 @@ for n = 5, #ARGV do
     end
   end
   if redis.call('HEXISTS', base .. 'res', id) == 1 then
-    if redis.call('ZADD', base .. 'resx', 'NX', now + tonumber(ARGV[4]), id) == 1 then
+    if redis.call('ZADD', base .. 'resx', 'NX', now + tonumber(ARGV[3]), id) == 1 then
       mended(id, 'a result without an end')
     end
   elseif redis.call('ZREM', base .. 'resx', id) == 1 then
