@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from .capabilities import EVERYTHING, Capability
+from .crew import Crew, Nobody
 from .flow_store import FlowStore
 from .ports import Broker, Claims, DeadLetters, QueueAdmin, Results
 from .redis.mailbox import Mailbox
@@ -32,6 +33,7 @@ class Place:
     longest_attempt_s: float = math.inf
     schedules: ScheduleStore | None = None
     flows: FlowStore | None = None
+    crew: Crew = field(default_factory=Nobody)
 
 
 class Queues(Protocol):

@@ -13,6 +13,7 @@ from quorate.wire.redis import Wire
 
 from .admin import RedisQueueAdmin
 from .broker import RedisBroker
+from .crew import RedisCrew, directory_key
 from .dead_letters import RedisDeadLetters
 from .flows import RedisFlows
 from .keys import QueueKeys, queues_of_key, with_claims_key
@@ -58,6 +59,7 @@ class RedisQueues:
                 results=RedisResults(calls, keys),
                 dead_letters=RedisDeadLetters(calls, keys),
                 admin=RedisQueueAdmin(calls, keys),
+                crew=RedisCrew(calls, keys, directory_key(self._wire.keys)),
                 schedules=RedisSchedules(calls, keys),
                 flows=RedisFlows(calls, keys),
             )
