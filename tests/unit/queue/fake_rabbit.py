@@ -103,6 +103,15 @@ class FakeWire:
         self._check()
         self.unsettled.pop(tag, None)
 
+    async def basic_nack(self, tag: int, *, multiple: bool, requeue: bool) -> None:
+        self._check()
+        assert multiple
+        assert requeue
+        for each in sorted(self.unsettled, reverse=True):
+            if each <= tag:
+                name, waiting = self.unsettled.pop(each)
+                self.server.queues[name].messages.appendleft(waiting)
+
     async def basic_get(self, queue: str) -> DeliveredMessage:
         self._check()
         messages = self.server.queues[queue].messages

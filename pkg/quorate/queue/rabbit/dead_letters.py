@@ -26,6 +26,8 @@ from .sending import Sending
 
 MOST_READ = 10_000
 READ_WITHIN_S = 60.0
+BACK_WITHIN = 100
+"""So many looks."""
 
 Take = Callable[[Wire, DeliveredMessage], Awaitable[bool]]
 """What to do with a dead letter; True if it is taken out."""
@@ -98,16 +100,30 @@ class RabbitDeadLetters:
         name = self._sending.topology.dead.name
 
         async def read_all(wire: Wire) -> int:
-            taken = 0
+            taken = left = last_left = 0
             answer = await wire.queue_declare(name, passive=True)
             for _ in range(min(most, answer.message_count or 0)):
                 message = await wire.basic_get(name)
                 if message.delivery_tag is None:
                     break
-                taken += await take(wire, message)
+                if await take(wire, message):
+                    taken += 1
+                else:
+                    left, last_left = left + 1, message.delivery_tag
+            if left:
+                await wire.basic_nack(last_left, multiple=True, requeue=True)
+                await self._are_back(wire, name, left)
             return taken
 
         return await self._sending.ask(read_all, READ_WITHIN_S)
+
+    async def _are_back(self, wire: Wire, name: str, count: int) -> None:
+        """Until who looks next will find them again; not for long: others may look."""
+        for _ in range(BACK_WITHIN):
+            answer = await wire.queue_declare(name, passive=True)
+            if (answer.message_count or 0) >= count:
+                return
+            await self._sending.pause()
 
 
 def burial(name: str, letter: Letter, note: bytes, now_s: float) -> Message:

@@ -32,6 +32,7 @@ from .letters import Record, fresh, properties_of
 from .topology import Shape, Topology
 
 T = TypeVar("T")
+MOMENT_S = 0.01
 
 
 class Sending:
@@ -118,6 +119,10 @@ class Sending:
             return found
 
         return await self.ask(count)
+
+    async def pause(self) -> None:
+        """Give the broker a moment."""
+        await self._wire.clock.sleep(MOMENT_S)
 
     async def watched(self, name: str) -> tuple[int, int]:
         """How many messages wait in a queue of the broker, and how many consumers."""
