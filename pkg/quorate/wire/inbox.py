@@ -30,8 +30,8 @@ Resync = Callable[[], None]
 Moved = Callable[[str], None]
 """Called with a channel that this server serves no more."""
 
-PING_EVERY_S = 5.0
-SILENCE_S = 12.0
+PING_EVERY_S = 10.0
+SILENCE_S = 15.0
 REDIAL_S = 0.25
 """A lost subscription is tried again at once and then four times a second."""
 
