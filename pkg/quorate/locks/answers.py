@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -89,6 +90,36 @@ class Busy:
     """It is taken, and nobody stands in line on our behalf."""
 
     holder: HolderFacts | None
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """What a server knows of a session's claims: their names by their ids.
+
+    `run` is another one when another server answers, or the same one started again;
+    with `is_as_known` nothing else was asked.
+    """
+
+    run: str
+    is_as_known: bool
+    is_alive: bool
+    claims: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A hold as its owner has it, to be told to a server that may have forgotten it."""
+
+    name: str
+    id: str
+    shared: bool
+    token: int
+    last_token: int
+    hard_s: float
+    held_s: float
+    owner: str
+    label: str
+    weight: int
 
 
 Answer: TypeAlias = Granted | Queued | Busy

@@ -43,6 +43,7 @@ from .redis_replies import (
     read_notice,
     read_waiter,
 )
+from .redis_roll import RedisRoll
 from .redis_together import take_all
 from .store import Hear
 
@@ -69,7 +70,7 @@ _WAS: dict[bytes, Was] = {
 }
 
 
-class RedisLocks(RedisConversions):
+class RedisLocks(RedisConversions, RedisRoll):
     """The locks of one namespace on one server, over the process's wire."""
 
     def __init__(self, wire: Wire, session: Session) -> None:
@@ -231,6 +232,9 @@ class RedisLocks(RedisConversions):
     async def _enter(self, tag: str) -> str:
         """Join the tag and hear its channel, before anything is asked there."""
         async with self._entering.setdefault(tag, asyncio.Lock()):
+            if self._strict_ms:
+                # Before the session is there: whoever knows it knows this too.
+                await self._keep_strict(tag)
             me = await self._session.join(tag)
             heard_as, heard_on = self._channels.get(tag, ("", ""))
             if heard_as == me:

@@ -32,6 +32,7 @@ from .context import deadline
 from .envelope import Header, seal
 from .model import QueueConfig, Task, TaskPriority
 from .outbox import Outbox
+from .plain import Forms
 from .ports import Broker, Parcel
 
 MOST_IN_A_CALL = 256
@@ -42,7 +43,7 @@ LATEST_S = 32_503_680_000.0
 """The year 3000: who says more gives milliseconds for seconds."""
 MOST_NAMES_REMEMBERED = 4096
 
-Waiter = tuple[Parcel, "asyncio.Future[None]"]
+Waiter = tuple[Parcel, "asyncio.Future[str]"]
 
 
 class Producer:
@@ -61,20 +62,26 @@ class Producer:
         self._clock = clock
         self._leaving: dict[tuple[str, Fence | None], list[Waiter]] = {}
         self._good_names: set[tuple[str, str]] = set()
+        self._forms = Forms(config.payload_max_bytes)
         self.enqueued = 0
         self.outbox: Outbox | None = None
 
-    async def enqueue(self, task: Task) -> str:
-        """Put one task in and return its id. Cancelling the caller does not stop it."""
+    def enqueue(self, task: Task) -> asyncio.Future[str]:
+        """Put one task in; the future has its id when the server has the task.
+
+        Cancelling who waits for it does not stop it.
+        """
         parcel = self.pack(task)
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
+        done: asyncio.Future[str] = loop.create_future()
         if not self._leaving:
             loop.call_soon(self._flush)
         under = (task.queue, acting_under())
-        self._leaving.setdefault(under, []).append((parcel, done))
-        await done
-        return parcel.id
+        line = self._leaving.get(under)
+        if line is None:
+            line = self._leaving[under] = []
+        line.append((parcel, done))
+        return done
 
     async def enqueue_many(self, tasks: Iterable[Task]) -> list[str]:
         """Put many in, in their order. Nothing is sent if one of them is faulty."""
@@ -97,6 +104,14 @@ class Producer:
 
     def pack(self, task: Task) -> Parcel:
         """The task as the server gets it. Raises `InvalidInput` for a faulty one."""
+        now = self._clock.now()
+        parcel = self._forms.fill(task, now)
+        if parcel is None:
+            parcel = self._pack(task, now)
+            self._forms.learn(task, parcel)
+        return parcel
+
+    def _pack(self, task: Task, now: float) -> Parcel:
         self._check_name(task.name, "task")
         self._check_name(task.queue, "queue")
         if not isinstance(task.priority, TaskPriority):
@@ -110,7 +125,6 @@ class Producer:
         if task.service is not None:
             self._check_name(task.service, "service")
         check_times(task)
-        now = self._clock.now()
         expires_at = None if task.expires_s is None else now + task.expires_s
         header = Header(
             task.name, task.timeout_s, task.attempts, expires_at, task.keep_result_s,
@@ -153,9 +167,9 @@ class Producer:
                 await self._deliver(queue, broker, call, fence)
                 self.enqueued += len(call)
                 for _ in call:
-                    _, done = next(waiting)
+                    parcel, done = next(waiting)
                     if not done.done():
-                        done.set_result(None)
+                        done.set_result(parcel.id)
         except Exception as error:
             for parcel, done in waiting:
                 if not done.done():

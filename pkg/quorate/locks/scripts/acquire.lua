@@ -27,7 +27,8 @@ local key = base .. 'h:' .. name
 local found = redis.call('HMGET', key, 'm', 'f', 'u')
 local held, last = found[1], found[2]
 local is_free = not held
-  and redis.call('EXISTS', base .. 'q:' .. name, base .. 'r:' .. name, base .. 'g') == 0
+  and redis.call('EXISTS', base .. 'q:' .. name, base .. 'r:' .. name, base .. 'g',
+    base .. 'e') == 0
 if is_free and mode == 'x' and not ARGV[8] and string.sub(name, 1, 3) ~= '%03' then
   local token = tonumber(last or '0')
   token = math.max(token + 1, micros)
@@ -80,12 +81,16 @@ if mine then
   local final = held == 'x' and token + block - 1 or token
   return {'granted', now, token, final, tonumber(is[2])}
 end
-if not held or (held == 's' and mode == 's' and not first_alive(name, 'x')
-    and redis.call('HEXISTS', key, 'u') == 0) then
+local grace = in_grace()
+if not grace and (not held or (held == 's' and mode == 's'
+    and not first_alive(name, 'x') and redis.call('HEXISTS', key, 'u') == 0)) then
   return take(redis.call('HGET', key, 'f'))
 end
 if one == '' then
   held, after, one, first_end = drop_dead(name)
+end
+if grace and (first_end == 0 or grace < first_end) then
+  first_end = grace
 end
 if wait ~= '1' then
   return {'busy', now, first_end, one}

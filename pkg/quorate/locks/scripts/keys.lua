@@ -11,6 +11,8 @@
 --   T:l:i:<session>  SET   the claims of a session, held or awaited: "<id>\n<name>"
 --   T:l:s            SET   sessions that may have claims
 --   T:l:g            ZSET  ids that were given up before they arrived → when
+--   T:l:e            HASH  where somebody is strict: which server granted last
+--                          (see grace)
 --   T:l:n            HASH  <session> → its notes of who waits and holds (see notes.py)
 --   T:l:to:<session>       the channel of a session
 --   T:l:on:<name>          the channel of an election, a latch or a barrier

@@ -8,7 +8,8 @@
 -- clock: server
 local name, id, echo = ARGV[1], ARGV[2], ARGV[3]
 -- The usual cases, before all that only others need: ours to write, no election, and
--- either nobody waits or only writers do. What follows says the same at length.
+-- either nobody waits or, where nobody is strict (T:l:e), only writers do. What follows
+-- says the same at length.
 local base = string.sub(KEYS[1], 1, -2) .. 'l:'
 local key = base .. 'h:' .. name
 local found = redis.call('HMGET', key, id, 'm', 'f')

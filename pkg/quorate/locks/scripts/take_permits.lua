@@ -32,7 +32,7 @@ local function look()
     return {'granted', now, tonumber(is[1]), tonumber(is[1]), tonumber(is[2])}
   end
   local fits = tonumber(found[2] or '0') + weight <= tonumber(found[3] or ARGV[11])
-  if fits and redis.call('EXISTS', writers(name)) == 0 then
+  if fits and not in_grace() and redis.call('EXISTS', writers(name)) == 0 then
     local token, hard_end =
       hand_out(name, found[4], id, hard_ms, session, owner, label, weight)
     claim()
@@ -52,6 +52,10 @@ hand_on(name)
 granted = look()
 if granted then
   return granted
+end
+local grace = in_grace()
+if grace and (first_end == 0 or grace < first_end) then
+  first_end = grace
 end
 if wait ~= '1' then
   return {'busy', now, first_end, one}

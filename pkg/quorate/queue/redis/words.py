@@ -11,12 +11,13 @@ def put_in_words(queue: str, parcels: Sequence[Parcel]) -> list[str | bytes | in
     """What enqueue.lua, and whatever includes it, is given."""
     words: list[str | bytes | int] = [queue]
     for parcel in parcels:
-        due = (
-            milliseconds(parcel.delay_s)
-            if parcel.at is None
-            else f"={milliseconds(parcel.at)}"
-        )
-        words += (parcel.id, parcel.lane, due, parcel.envelope)
+        name, lane, delay_s, envelope, at = parcel
+        due: int | str = 0
+        if at is not None:
+            due = f"={milliseconds(at)}"
+        elif delay_s:
+            due = milliseconds(delay_s)
+        words += (name, lane, due, envelope)
     return words
 
 
