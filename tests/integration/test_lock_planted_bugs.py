@@ -206,8 +206,8 @@ BUGS = (
     ),
     Bug(
         "a held lock is granted",
-        "if not held or (held == 's'",
-        "if true or (held == 's'",
+        "if not grace and (not held or (held == 's'",
+        "if true or (not held or (held == 's'",
         waits_are_cancelled,
     ),
     Bug(
