@@ -16,7 +16,7 @@ from typing import cast
 from quorate.core.codec import Json
 from quorate.core.errors import InvalidPayload, StaleTokenError
 from quorate.core.failpoint import failpoint
-from quorate.core.fence import TaskFence, enter_fence
+from quorate.core.fence import enter_fence
 from quorate.core.lifecycle import Tasks
 
 from .ages import age_of
@@ -87,10 +87,11 @@ class Running:
         except InvalidPayload as error:
             self._end(lease, dead(lease, DeadReason.UNDECODABLE, str(error)))
             return
-        late = too_late(lease, header, self._desk.clock.now())
-        if late is not None:
-            self._end(lease, late)
-            return
+        if header.expires_at is not None or header.deadline_at is not None:
+            late = too_late(lease, header, self._desk.clock.now())
+            if late is not None:
+                self._end(lease, late)
+                return
         handler = self._handlers.find(header.name)
         if handler is None:
             elsewhere = header.name in self.known_elsewhere
@@ -103,7 +104,7 @@ class Running:
             # Lost with an earlier session and still tidying up: not twice at once.
             self._end(lease, after_release(lease, TIDY_UP_S))
             return
-        run = Run(lease, header, payload, handler)
+        run = Run(lease, header, payload, handler, self._desk.tag)
         run.limit_s = self._judge.limit_s(run)
         run.admitted_at = asyncio.get_running_loop().time()
         self._runs[lease.id] = run
@@ -150,8 +151,7 @@ class Running:
         if self._stood_still(run, ends_at - run.limit_s):
             self._over(run, after_release(run.lease))
             return
-        lease = run.lease
-        enter_fence(TaskFence(lease.id, lease.token, lease.session, self._desk.tag))
+        enter_fence(run)
         try:
             await failpoint("queue.after_claim_before_run")
             value = await self._call(run, ends_at)
