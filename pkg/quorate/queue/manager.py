@@ -18,6 +18,7 @@ from .declared import carry_with
 from .flowing import Flows
 from .guards import Rate, Slot, Unique
 from .handlers import HandlerFunction, Handlers
+from .looking import Looking
 from .lookup import Lookup, unknown
 from .model import DEFAULT_QUEUE, QueueConfig, Task, TaskPriority, TaskState
 from .outbox import outbox_of
@@ -26,7 +27,7 @@ from .producer import Producer
 from .redis.queues import RedisQueues
 from .scheduler import Bench, Scheduler
 from .scheduling import Scheduling
-from .sights import WorkerSight
+from .scribe import Signpost
 from .steering import Steering
 from .times import moment_of
 from .waiting import Waiting
@@ -35,7 +36,7 @@ from .workforce import Outfit, Workforce, WorkPlan
 DEFAULT_WORKERS = 4
 
 
-class QueueManager(Steering, Scheduling, Flows):
+class QueueManager(Steering, Looking, Scheduling, Flows):
     """Queues on one open backend. `await start()` before use, `await stop()` after it.
 
     At least once: a task runs again if its worker died or lost its session, and a
@@ -52,6 +53,8 @@ class QueueManager(Steering, Scheduling, Flows):
     ) -> None:
         self.config = config or QueueConfig()
         emit = emit or backend.emit
+        self._emit = emit
+        self._clock = backend.clock
         self._backend = backend
         self._owns_backend = False
         self._tasks = Tasks(emit, backend.clock)
@@ -96,6 +99,10 @@ class QueueManager(Steering, Scheduling, Flows):
         self._mailbox.on_over = self._waiting.over
         self._mailbox.on_gap = self._missed
         self._leave = carry_with(self)
+        signpost = Signpost(
+            lambda: self._lookup.used_here, lambda queue: self.place(queue).crew
+        )
+        self._lookup.on_new = self._tasks.employ(signpost).wake
 
     async def stop(self) -> None:
         """Let workers drain and end. Twice is harmless."""
@@ -237,15 +244,6 @@ class QueueManager(Steering, Scheduling, Flows):
     def hurry(self) -> None:
         """While workers stop: wait no longer for what runs, give it back now."""
         self._workforce.hurry()
-
-    def workers(self) -> tuple[WorkerSight, ...]:
-        """The worker processes as they stand now: state, memory, counts."""
-        return self._workforce.sights()
-
-    @property
-    def worker_pids(self) -> tuple[int, ...]:
-        """The worker processes that run now."""
-        return self._workforce.pids
 
     # -- looking ---------------------------------------------------------------------
 
