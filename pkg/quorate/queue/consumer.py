@@ -16,16 +16,17 @@ from quorate.core.lifecycle import Duty, Tasks
 
 from .decide import after_release
 from .desk import Desk
-from .events import QueueCutOff, QueueReached, ShedChanged
+from .events import QueueCutOff, QueueReached, QueueTuned, ShedChanged
 from .exchanger import Exchanger
 from .handlers import Handlers
 from .intake import Intake
 from .lanes import Slots
-from .model import Lease
+from .model import Lease, QueueConfig
 from .ports import Answer, Bell, Finished, Request
 from .quarantine import Quarantine
 from .run import Stop
 from .running import Running
+from .services import Usher
 from .tally import Bookkeeper, Tally
 
 SECOND_AT = 32
@@ -45,6 +46,8 @@ class Consumer:
         self._desk = desk
         self._tasks = tasks
         self.running = Running(desk, handlers, tasks, self._over)
+        self.usher = Usher(desk)
+        self.running.is_away = self.usher.is_away
         self._intake = Intake(desk.config, self.running)
         self._quarantine = Quarantine(desk, self.running, self._over)
         self._quarantine.is_clear = lambda: self._intake.is_quiet
@@ -55,7 +58,7 @@ class Consumer:
         self._finished: deque[Finished] = deque()
         self._me: str | None = None
         self._shed_level: int | None = None
-        self._is_draining = False
+        self._is_draining = self._is_paused = False
         self._may_be_listed = True
         self._next_upkeep = self._next_look = 0.0
         self._due_at: float | None = None
@@ -127,6 +130,18 @@ class Consumer:
         self._quarantine.release()
         self.look_again()
 
+    def tune(self, config: QueueConfig, *, paused: bool) -> None:
+        """From now on so many at once, in these shares; nothing new while paused."""
+        is_new = self._intake.tune(config) or paused is not self._is_paused
+        self._is_paused = paused
+        if is_new:
+            self._desk.emit(
+                QueueTuned(
+                    queue=self.queue, concurrency=config.concurrency, paused=paused
+                )
+            )
+            self.look_again()
+
     async def next_request(self, exchanger: int, number: int) -> Request | None:
         if exchanger and not (self._exchangers[0].is_open and self._has_more()):
             return None
@@ -134,7 +149,7 @@ class Consumer:
         if self._me is None or not desk.session.is_alive(desk.tag, self._me):
             self._me = await desk.session.join(desk.tag)
         finished = self._take_finished(self._me)
-        is_closed = self._is_draining or self._quarantine.is_closed
+        is_closed = self._is_draining or self._is_paused or self._quarantine.is_closed
         slots = NOTHING if is_closed else self._intake.free()
         if not finished and not slots.total:
             return None

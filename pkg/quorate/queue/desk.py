@@ -8,6 +8,7 @@ from quorate.core.clock import Chance, Clock
 from quorate.core.events import Emit
 from quorate.lease.session import Session
 
+from .held import HeldTasks, IsUp
 from .model import QueueConfig
 from .ports import Broker, Claims
 
@@ -17,7 +18,8 @@ class Desk:
     """One queue, and the tools to work on it.
 
     `channel` is where this process hears messages; `peers` is how many queues it
-    serves, which share its idle traffic.
+    serves, which share its idle traffic. `is_up` knows how services are, `held` the
+    tasks that wait for them.
     """
 
     queue: str
@@ -31,3 +33,5 @@ class Desk:
     clock: Clock
     chance: Chance
     peers: int = 1
+    is_up: IsUp | None = None
+    held: HeldTasks | None = None

@@ -13,18 +13,19 @@ from quorate.core.ids import new_session_id
 from quorate.core.lifecycle import Tasks
 from quorate.lease.sweeper import Room
 
+from .asking import Asking
+from .cooperating import Cooperating
 from .counts import QueueCounts
 from .declared import carry_with
 from .flowing import Flows
 from .handlers import HandlerFunction, Handlers
-from .lookup import Lookup, unknown
+from .lookup import Lookup
 from .model import (
     DEFAULT_QUEUE,
     QueueConfig,
     RetryPolicy,
     Task,
     TaskPriority,
-    TaskState,
 )
 from .outbox import outbox_of
 from .producer import Producer, moment_of
@@ -33,14 +34,13 @@ from .scheduler import Bench, Scheduler
 from .scheduling import Scheduling
 from .sights import WorkerSight
 from .steering import Steering
-from .views import Explanation, QueueStats
 from .waiting import Waiting
 from .workforce import Outfit, Workforce, WorkPlan
 
 DEFAULT_WORKERS = 4
 
 
-class QueueManager(Steering, Scheduling, Flows):
+class QueueManager(Asking, Steering, Cooperating, Scheduling, Flows):
     """Queues on one open backend. `await start()` before use, `await stop()` after it.
 
     At least once: a task runs again if its worker died or lost its session, and a
@@ -188,13 +188,16 @@ class QueueManager(Steering, Scheduling, Flows):
         *,
         timeout_s: float | None = None,
         retry: RetryPolicy | None = None,
+        service: str | None = None,
     ) -> None:
         """Let `handler(payload)`, or `handler(payload, context)`, do these tasks.
 
-        Register before `start_workers`. For worker processes it must be a function of
-        a module; they find it by name.
+        While `service` is down its tasks wait. Register before `start_workers`. For
+        worker processes it must be a function of a module; they find it by name.
         """
-        self._handlers.add(name, handler, timeout_s=timeout_s, retry=retry)
+        self._handlers.add(
+            name, handler, timeout_s=timeout_s, retry=retry, service=service
+        )
 
     async def start_workers(
         self,
@@ -239,53 +242,6 @@ class QueueManager(Steering, Scheduling, Flows):
         return self._workforce.pids
 
     # -- looking ---------------------------------------------------------------------
-
-    async def result(
-        self, task_id: str, *, wait_s: float = 30.0, queue: str | None = None
-    ) -> Json:
-        """What the handler returned, waited for at most `wait_s`.
-
-        Raises `TaskFailed`, `ResultPending` or `UnknownTask`. Name the queue unless it
-        is one of the configuration's or was used by this process.
-        """
-        place = await self._lookup.find(task_id, queue)
-        if wait_s:
-            await self._mailbox.open(place.tag)
-        tell = self._mailbox.channel_in(place.tag)
-        return await self._waiting.result(
-            place.results, task_id, wait_s=wait_s, tell=tell
-        )
-
-    async def state(self, task_id: str, *, queue: str | None = None) -> TaskState:
-        """Where a task is now. Raises `UnknownTask`."""
-        place = await self._lookup.find(task_id, queue)
-        state = (await place.results.find(task_id)).state
-        if state is None:
-            raise unknown(task_id, (place.queue,))
-        return state
-
-    async def cancel(self, task_id: str, *, queue: str | None = None) -> TaskState:
-        """Stop a task: at once if it waits; if it runs, its worker is told to stop it.
-
-        Returns its state after that: CANCELLED, RUNNING (told), or its end.
-        """
-        place = await self._lookup.find(task_id, queue)
-        state = await place.broker.cancel(task_id)
-        if state is None:
-            raise unknown(task_id, (place.queue,))
-        return state
-
-    async def explain(self, task_id: str, *, queue: str | None = None) -> Explanation:
-        """Where a task is, and what keeps it from running."""
-        place = await self._lookup.find(task_id, queue)
-        found = await place.admin.explain(task_id)
-        if found is None:
-            raise unknown(task_id, (place.queue,))
-        return found
-
-    async def stats(self, queue: str = DEFAULT_QUEUE) -> QueueStats:
-        """The queue as the server sees it: depth, oldest age, in flight, by lane."""
-        return await self.place(queue).broker.stats()
 
     def counts(self) -> QueueCounts:
         """Counts of this process and its workers, without asking the server."""

@@ -19,10 +19,12 @@ from .consumer import Consumer
 from .counts import WorkerTally, added_up
 from .desk import Desk
 from .handlers import Handlers
+from .model import QueueConfig
 from .redis.mailbox import Mailbox
 from .roll_caller import RollCaller
 from .run import Stop
 from .tally import Tally
+from .tuning import TuningOf
 
 BEAT_S = 0.02
 CLEAN_UP_S = 5.0
@@ -79,6 +81,8 @@ class Worker:
             self._consumers[desk.queue] = consumer
             self._desks.append(desk)
             self._tasks.employ(RollCaller(desk, consumer, self._handlers))
+            if desk.is_up is not None:
+                self._tasks.employ(consumer.usher)
             consumer.start()
 
     async def stop(self, grace_s: float) -> None:
@@ -101,6 +105,12 @@ class Worker:
         self._is_hurried = False
         self._consumers.clear()
         self._desks.clear()
+
+    def tune(self, config: QueueConfig, tuning_of: TuningOf) -> None:
+        """Work as `tuning_of` says of each queue, beyond what `config` says of all."""
+        for queue, consumer in self._consumers.items():
+            tuning = tuning_of(queue)
+            consumer.tune(tuning.applied(config), paused=tuning.paused)
 
     def hurry(self) -> None:
         """While it stops: wait no longer for running tasks."""

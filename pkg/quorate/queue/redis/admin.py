@@ -21,6 +21,7 @@ _MEND = load("quorate.queue.redis", "mend")
 PAGE = 500
 MEND_AT_ONCE = 50
 FOR_EVER_S = 1e12
+FOR_SERVICES_S = 9_001_000_000_000.0
 
 
 class RedisQueueAdmin:
@@ -137,7 +138,9 @@ def why_resting(due_s: float) -> str:
     """What a task waits for that is in no lane yet."""
     if due_s < FOR_EVER_S:
         return f"It is due in {due_s:g} s."
-    return "It waits: for the tasks before it, or for a service that is down."
+    if due_s < FOR_SERVICES_S:
+        return "It waits for the tasks before it."
+    return "It waits for a service that is down."
 
 
 def _why_waiting(lane: int, before: int, shed: int, *, paused: bool) -> str:

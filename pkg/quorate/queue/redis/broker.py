@@ -242,6 +242,8 @@ def _settlement(session: str, finished: Finished) -> tuple[str | bytes | int, ..
             return lease.id, claim, "D" if is_marked else "d", keep_ms, body
         case MoveKind.CANCELLED:
             return lease.id, claim, "C", milliseconds(move.keep_s), b"c"
+        case MoveKind.HELD:
+            return lease.id, claim, "h", move.body, ""
         case MoveKind.DEAD:
             return lease.id, claim, "X", 0, move.body
         case MoveKind.RETRY | MoveKind.BACK as kind:

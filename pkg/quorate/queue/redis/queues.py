@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from quorate.core.events import Emit
 from quorate.queue.events import TaskDied, TasksTakenBack
 from quorate.queue.flow_store import FlowStore
+from quorate.queue.held import HeldTasks
 from quorate.queue.model import DeadReason, QueueConfig
 from quorate.queue.ports import (
     Broker,
@@ -23,6 +24,7 @@ from .admin import RedisQueueAdmin
 from .broker import RedisBroker
 from .dead_letters import RedisDeadLetters
 from .flows import RedisFlows
+from .held import RedisHeldTasks
 from .keys import QueueKeys, queues_of_key, with_claims_key
 from .mailbox import Mailbox
 from .results import RedisResults
@@ -42,6 +44,7 @@ class Place:
     admin: QueueAdmin
     schedules: ScheduleStore | None = None
     flows: FlowStore | None = None
+    held: HeldTasks | None = None
 
 
 class RedisQueues:
@@ -75,6 +78,7 @@ class RedisQueues:
                 admin=RedisQueueAdmin(calls, keys),
                 schedules=RedisSchedules(calls, keys),
                 flows=RedisFlows(calls, keys),
+                held=RedisHeldTasks(calls, keys),
             )
         return found
 

@@ -19,6 +19,7 @@
 -- include bury_task
 -- include call_off
 -- include follow
+-- include held
 -- include settle
 -- include claim
 -- include upkeep
