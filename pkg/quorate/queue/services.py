@@ -7,6 +7,8 @@ first puts the tasks into their lanes again, in their order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from quorate.core.errors import OutcomeUnknown, StoreUnavailable
 
 from .desk import Desk
@@ -26,6 +28,7 @@ class Usher:
         self._desk = desk
         self._held: dict[str, bool] = {}
         self._ask_at = 0.0
+        self.wake: Callable[[], None] = lambda: None
 
     def is_away(self, service: str) -> bool:
         """Must a task that needs `service` wait? Tells when the first one does."""
@@ -34,6 +37,7 @@ class Usher:
             return False
         if not self._held.get(service):
             self._held[service] = True
+            self.wake()
             self._desk.emit(TasksHeldBack(queue=self._desk.queue, service=service))
         return True
 

@@ -82,7 +82,7 @@ class Worker:
             self._desks.append(desk)
             self._tasks.employ(RollCaller(desk, consumer, self._handlers))
             if desk.is_up is not None:
-                self._tasks.employ(consumer.usher)
+                consumer.usher.wake = self._tasks.employ(consumer.usher).wake
             consumer.start()
 
     async def stop(self, grace_s: float) -> None:
