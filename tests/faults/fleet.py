@@ -31,6 +31,8 @@ class Crew:
     """Who works, at what, under which terms.
 
     A hold lasts up to `hold_s`; one of five up to so many times that (`pieces`).
+    `kind`: lock, reentrant, readers or semaphore. A `careless` holder is only told of
+    a loss (`on_loss="flag"`), and writes nevertheless.
     """
 
     processes: int = 4
@@ -41,6 +43,10 @@ class Crew:
     restless: bool = True
     passing_s: float = 0.05
     timeout_s: float = 1.0
+    kind: str = "lock"
+    careless: float = 0.0
+    replicas: int = 0
+    strict: bool = False
     terms: LeaseTerms = TERMS
     bugs: tuple[str, ...] = ()
 
@@ -152,7 +158,14 @@ class Fleet:
                 "hold_s": crew.hold_s,
                 "pieces": crew.pieces,
                 "restless": crew.restless,
-                "passing_s": crew.passing_s,
+                "kind": crew.kind,
+                "careless": crew.careless,
+                "config": {
+                    "passing_s": crew.passing_s,
+                    "replicas": crew.replicas,
+                    "replicas_within_s": 0.5,
+                    "strict": crew.strict,
+                },
                 "timeout_s": crew.timeout_s,
                 "terms": asdict(crew.terms),
                 "bugs": crew.bugs,

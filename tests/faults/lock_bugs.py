@@ -81,16 +81,13 @@ def renewal_that_revives() -> None:
 def no_check_after_waiting() -> None:
     """Who wakes up from waiting believes the grant, however old (etcd#11456)."""
 
-    async def outcome(self: Bids, bid: Bid, wish: Wish) -> Hold | None:
-        while bid.is_open:
-            bid.bell = asyncio.get_running_loop().create_future()
-            await bid.bell
+    def take(self: Bids, bid: Bid, wish: Wish) -> Hold | None:
         self._bids.pop(bid.ask.id, None)
         if bid.granted is None:
             return None
         return Hold(bid.ask.id, wish, bid.granted, self._parts.session)
 
-    Bids.outcome = outcome  # type: ignore[method-assign]
+    Bids.take = take  # type: ignore[method-assign]
     Bids.session_lost = lambda *_: None  # type: ignore[method-assign]
 
 
@@ -108,11 +105,11 @@ def cancellation_swallowed() -> None:
     """A cancelled acquire tries again instead of letting the cancellation through."""
     take = LockDesk.take
 
-    async def stubborn(self: LockDesk, wish: Wish) -> Hold:
+    async def stubborn(self: LockDesk, wish: Wish, task: asyncio.Task[object]) -> Hold:
         try:
-            return await take(self, wish)
+            return await take(self, wish, task)
         except asyncio.CancelledError:
-            return await take(self, wish)
+            return await take(self, wish, task)
 
     LockDesk.take = stubborn  # type: ignore[method-assign]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,10 @@ class Fence:
     session: str
     tag: str
 
+    @property
+    def fence(self) -> Fence:
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class TaskFence(Fence):
@@ -40,21 +44,40 @@ class TaskFence(Fence):
         return TaskFence("", 0, self.session, self.tag)
 
 
-Before: TypeAlias = "Token[Fence | None]"
+class Fenced(Protocol):
+    """What has a fence, to be made when somebody asks: most blocks write nothing."""
 
-_current: ContextVar[Fence | None] = ContextVar("quorate_fence", default=None)
+    @property
+    def fence(self) -> Fence: ...
+
+
+Before: TypeAlias = "Token[Fenced | None]"
+
+_current: ContextVar[Fenced | None] = ContextVar("quorate_fence", default=None)
 
 
 def current_fence() -> Fence | None:
     """The grant of the innermost lock around the running code, or None."""
-    return _current.get()
+    grant = _current.get()
+    return None if grant is None else grant.fence
 
 
-def enter_fence(fence: Fence) -> Before:
-    """From here on the code acts under `fence`. Hand the result to `leave_fence`."""
-    return _current.set(fence)
+def is_fenced() -> bool:
+    """Is there a lock around the running code?"""
+    return _current.get() is not None
+
+
+def enter_fence(grant: Fenced) -> Before:
+    """From here on the code acts under `grant`. Hand the result to `leave_fence`."""
+    return _current.set(grant)
 
 
 def leave_fence(before: Before) -> None:
-    """The code acts again under what it acted under before."""
-    _current.reset(before)
+    """The code acts again under what it acted under before.
+
+    Elsewhere than in the task that entered nothing was changed, and nothing is.
+    """
+    try:
+        _current.reset(before)
+    except ValueError:
+        return

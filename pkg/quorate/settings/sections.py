@@ -91,6 +91,10 @@ class LockSettings:
         unit="replicas",
         at_least=0,
     )
+    strict: bool = setting(
+        False,
+        "Grant nothing for the session's ttl after another server has taken over.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
