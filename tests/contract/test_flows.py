@@ -14,7 +14,7 @@ from quorate.queue.decide import after_cancel, after_success
 from quorate.queue.envelope import Before, read_before, read_header, read_payload
 from quorate.queue.flow import Plan, plan_chain, plan_group, with_before
 from quorate.queue.model import Lease, Task, TaskPriority, TaskState
-from quorate.queue.ports import Finished
+from quorate.queue.ports import Finished, RollCall
 from quorate.queue.producer import Producer
 from quorate.wire.redis import Wire, open_wire
 
@@ -180,6 +180,21 @@ async def test_a_completion_that_comes_too_late_sets_nothing_off(ann, bob):
 
     assert not late.alive
     assert given_to(await takes_one(bob, "b")) == "in time"
+
+
+async def test_a_claim_that_was_given_to_another_sets_nothing_off(ann, bob):
+    """The session lives, but the task is somebody else's by now."""
+    await chains(ann, "a", "b")
+    old = await takes_one(ann, "a")
+    await ann.place.claims.roll_call(RollCall(old.session, [], (1, 0), []))
+    new = await takes_one(bob, "a")
+
+    answer = await ann.settles(ended(old, b'"old"'))
+    assert answer.stale == (old.id,)
+    assert await ann.takes() == []
+
+    await bob.settles(ended(new, b'"new"'))
+    assert given_to(await takes_one(bob, "b")) == "new"
 
 
 @pytest.mark.parametrize("end", [died, cancelled])
