@@ -6,8 +6,6 @@ Each takes a stage and returns its result. The sizes are those of a full run at 
 
 from __future__ import annotations
 
-import asyncio
-
 from tests.faults.cancelling import l9_cancelled_everywhere
 from tests.faults.failover_runs import l6_failover
 from tests.faults.fleet import Crew
@@ -20,6 +18,7 @@ from tests.faults.running import (
     none,
     notice,
     own_stops,
+    perform,
     plan_of,
     quiesce,
     seconds_of,
@@ -279,8 +278,5 @@ RUNS: dict[str, Run] = {
 
 
 async def run(name: str, stage: Stage) -> Result:
-    """One run, whatever happens to it leaving no process behind."""
-    try:
-        return await asyncio.wait_for(RUNS[name](stage), WITHIN_S * 2)
-    finally:
-        stage.close()
+    """One of these runs."""
+    return await perform(RUNS, name, stage)

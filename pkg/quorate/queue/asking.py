@@ -5,9 +5,8 @@ from __future__ import annotations
 from quorate.core.codec import Json
 
 from .lookup import Lookup, unknown
-from .model import DEFAULT_QUEUE, TaskState
+from .model import TaskState
 from .redis.mailbox import Mailbox
-from .views import Explanation, QueueStats
 from .waiting import Waiting
 
 
@@ -52,15 +51,3 @@ class Asking:
         if state is None:
             raise unknown(task_id, (place.queue,))
         return state
-
-    async def explain(self, task_id: str, *, queue: str | None = None) -> Explanation:
-        """Where a task is, and what keeps it from running."""
-        place = await self._lookup.find(task_id, queue)
-        found = await place.admin.explain(task_id)
-        if found is None:
-            raise unknown(task_id, (place.queue,))
-        return found
-
-    async def stats(self, queue: str = DEFAULT_QUEUE) -> QueueStats:
-        """The queue as the server sees it: depth, oldest age, in flight, by lane."""
-        return await self._lookup.place(queue).broker.stats()

@@ -184,8 +184,8 @@ class Consumer:
         if not answer.alive:
             self._me = None
             return AGAIN_S
-        if request.upkeep:
-            due_in_s = answer.due_in_s
+        due_in_s = answer.due_in_s
+        if request.upkeep or due_in_s is not None:
             now = self._desk.clock.monotonic()
             self._due_at = None if due_in_s is None else now + due_in_s
         if not answer.is_short or not request.bell.wanted:
@@ -194,7 +194,8 @@ class Consumer:
         if self._desk.session.is_alive(self._desk.tag, request.session):
             for lease in answer.leases:
                 self._welcome(lease)
-        has_more = not answer.is_short and self._intake.free().total
+        has_more = not (answer.is_short or answer.is_limited)
+        has_more = has_more and bool(self._intake.free().total)
         if self._finished or (has_more and request.slots.total):
             return 0.0
         return self.rest_s()
@@ -208,7 +209,7 @@ class Consumer:
     def rest_s(self) -> float:
         poll_s = self._desk.config.poll_s * self._desk.peers
         poll_s *= 0.9 + 0.2 * self._desk.chance.random()
-        if self._due_at is None:
+        if self._due_at is None or not self._intake.free().total:
             return poll_s
         return min(poll_s, max(0.001, self._due_at - self._desk.clock.monotonic()))
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from quorate.core.clock import Chance
 from quorate.resilience.backoff import Backoff, exponential
 
-from .model import DeadReason, Lease, Move, MoveKind, RetryPolicy
+from .model import DeadReason, Lease, Move, MoveKind
+from .patience import RetryPolicy
 
 LONGEST_ERROR = 8192
 """Characters of an error that are kept with a dead letter."""

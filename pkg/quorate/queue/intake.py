@@ -41,6 +41,7 @@ class Intake:
         self._shares = Shares()
         self._sight: Sight | None = None
         self._is_plenty = False
+        self._allowed: int | None = None
 
     def tune(self, config: QueueConfig) -> bool:
         """So many places, and who may have them; False if nothing is new in that."""
@@ -74,7 +75,7 @@ class Intake:
         asked = self._asked.values()
         total = slots.total - sum(each.total for each in asked)
         others = slots.others - sum(each.others for each in asked)
-        total = max(0, min(total, self.batch))
+        total = max(0, min(total, self.batch, self._allowed or self.batch))
         return Slots(total, max(0, min(total, others)))
 
     def ask(self, exchanger: int, slots: Slots) -> Counts:
@@ -86,7 +87,8 @@ class Intake:
         """Learn from an answer."""
         self._asked.pop(request.exchanger, None)
         taken = count_by_lane(answer.leases)
-        self._is_plenty = answer.alive and not answer.is_short
+        self._is_plenty = answer.alive and not (answer.is_short or answer.is_limited)
+        self._heed_rate(request, answer)
         if answer.sight is not None:
             self._sight = answer.sight
         elif answer.is_short and request.slots.others:
@@ -96,6 +98,14 @@ class Intake:
         self._shares = charge(
             self._shares, request.takes, taken, self._sight, self._rules
         )
+
+    def _heed_rate(self, request: Request, answer: Answer) -> None:
+        """Ask for about what the queue's rate allows, so that it is shared fairly."""
+        if answer.is_limited:
+            self._allowed = max(1, len(answer.leases))
+        elif self._allowed is not None and request.slots.total:
+            doubled = 2 * self._allowed
+            self._allowed = doubled if doubled < self.batch else None
 
 
 def count_by_lane(leases: tuple[Lease, ...]) -> Counts:

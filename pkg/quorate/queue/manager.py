@@ -18,22 +18,19 @@ from .cooperating import Cooperating
 from .counts import QueueCounts
 from .declared import carry_with
 from .flowing import Flows
+from .guards import Rate, Slot, Unique
 from .handlers import HandlerFunction, Handlers
 from .lookup import Lookup
-from .model import (
-    DEFAULT_QUEUE,
-    QueueConfig,
-    RetryPolicy,
-    Task,
-    TaskPriority,
-)
+from .model import DEFAULT_QUEUE, QueueConfig, Task, TaskPriority
 from .outbox import outbox_of
-from .producer import Producer, moment_of
+from .patience import RetryPolicy
+from .producer import Producer
 from .redis.queues import RedisQueues
 from .scheduler import Bench, Scheduler
 from .scheduling import Scheduling
 from .sights import WorkerSight
 from .steering import Steering
+from .times import moment_of
 from .waiting import Waiting
 from .workforce import Outfit, Workforce, WorkPlan
 
@@ -145,14 +142,20 @@ class QueueManager(Asking, Steering, Cooperating, Scheduling, Flows):
         task_id: str | None = None,
         timeout_s: float | None = None,
         attempts: int | None = None,
+        expires_s: float | None = None,
+        deadline_s: float | None = None,
+        unique: Unique | None = None,
+        slot: Slot | None = None,
+        rate: Rate | None = None,
     ) -> str:
         """Put a task in and return its id, when the server has it.
 
         It waits for `delay_s`, or `at` a moment: a datetime with a zone, or seconds
-        since the epoch. With a `task_id` of your own, asking twice enqueues once.
-        Raises `InvalidInput` before anything is sent; `StoreUnavailable` if nothing was
-        enqueued; `OutcomeUnknown` if it may have been, and then names the id to repeat
-        it with.
+        since the epoch. With a `task_id` of your own, asking twice enqueues once. If a
+        `unique` key is taken, nothing is put in and the id is that of the task that has
+        it. `Task` says what the other times mean. Raises `InvalidInput` before anything
+        is sent; `StoreUnavailable` if nothing was enqueued; `OutcomeUnknown` if it may
+        have been, and then names the id to repeat it with.
         """
         return await self.carry(
             Task(
@@ -165,6 +168,11 @@ class QueueManager(Asking, Steering, Cooperating, Scheduling, Flows):
                 at=moment_of(at),
                 timeout_s=timeout_s,
                 attempts=attempts,
+                expires_s=expires_s,
+                deadline_s=deadline_s,
+                unique=unique,
+                slot=slot,
+                rate=rate,
             )
         )
 
@@ -174,7 +182,10 @@ class QueueManager(Asking, Steering, Cooperating, Scheduling, Flows):
         return await self._producer.enqueue(task)
 
     async def enqueue_many(self, tasks: Iterable[Task]) -> list[str]:
-        """Put many tasks in, 256 a call; nothing if one of them is faulty."""
+        """Put many tasks in, 256 a call; nothing if one of them is faulty.
+
+        In the place of one whose unique key is taken stands the id of who has it.
+        """
         listed = list(tasks)
         self._lookup.used(*(task.queue for task in listed))
         return await self._producer.enqueue_many(listed)

@@ -35,6 +35,8 @@ from .run import Run, Stop
 
 MOST_THREADS = 32
 TIDY_UP_S = 1.0
+LATE_S = 0.02
+"""So much later than its claim an attempt begins only if the process stood still."""
 
 
 class Running:
@@ -105,6 +107,7 @@ class Running:
             return
         run = Run(lease, header, payload, handler)
         run.limit_s = self._judge.limit_s(run)
+        run.admitted_at = asyncio.get_running_loop().time()
         self._runs[lease.id] = run
         if not lease.failures:
             self.budgets.began(header.name)
@@ -146,6 +149,9 @@ class Running:
             self._over(run, self._judge.after_stop(run))
             return
         ends_at = self._deadlines.add(run, run.limit_s)
+        if self._stood_still(run, ends_at - run.limit_s):
+            self._over(run, after_release(run.lease))
+            return
         lease = run.lease
         enter_fence(TaskFence(lease.id, lease.token, lease.session, self._desk.tag))
         try:
@@ -160,6 +166,16 @@ class Running:
             self._over(run, self._judge.failed(run, error))
         else:
             self._over(run, move)
+
+    def _stood_still(self, run: Run, now: float) -> bool:
+        """Did the process stand still since the claim, so long that it may be void?
+
+        Somebody else may have the task by now. If not, it goes back to its lane.
+        """
+        if now - run.admitted_at < LATE_S:
+            return False
+        desk = self._desk
+        return desk.clock.monotonic() >= desk.session.trusted_until(desk.tag)
 
     async def _call(self, run: Run, ends_at: float) -> object:
         handler = run.handler

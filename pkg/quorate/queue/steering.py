@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from .lookup import Lookup
+from .guards import Rate
+from .lookup import Lookup, unknown
 from .model import DEFAULT_QUEUE
 from .ports import DeadLetters
 from .redis.queues import Place
+from .views import Explanation, QueueStats
 
 
 class Steering:
@@ -25,6 +27,18 @@ class Steering:
         """
         return self.place().dead_letters
 
+    async def explain(self, task_id: str, *, queue: str | None = None) -> Explanation:
+        """Where a task is, and what keeps it from running."""
+        place = await self._lookup.find(task_id, queue)
+        found = await place.admin.explain(task_id)
+        if found is None:
+            raise unknown(task_id, (place.queue,))
+        return found
+
+    async def stats(self, queue: str = DEFAULT_QUEUE) -> QueueStats:
+        """The queue as the server sees it: depth, oldest age, in flight, by lane."""
+        return await self.place(queue).broker.stats()
+
     async def set_shed(self, level: int, *, queue: str | None = None) -> None:
         """Serve fewer lanes in every worker, from its next exchange on.
 
@@ -37,16 +51,22 @@ class Steering:
     async def shed_level(self) -> int:
         """The highest shed level among the queues of this process."""
         return max(
-            [
-                (await self.place(name).broker.stats()).shed_level
-                for name in self._lookup.queues
-            ]
+            [(await self.stats(name)).shed_level for name in self._lookup.queues]
         )
 
-    async def pause(self, queue: str = DEFAULT_QUEUE) -> None:
-        """No worker claims from this queue any more; what runs goes on."""
-        await self.place(queue).admin.pause(paused=True)
+    async def pause(self, queue: str = DEFAULT_QUEUE, *, task: str = "") -> None:
+        """No worker claims from this queue, or its tasks of this name, any more."""
+        await self.place(queue).admin.pause(paused=True, task=task)
 
-    async def resume(self, queue: str = DEFAULT_QUEUE) -> None:
-        """Workers claim from this queue again."""
-        await self.place(queue).admin.pause(paused=False)
+    async def resume(self, queue: str = DEFAULT_QUEUE, *, task: str = "") -> None:
+        """Workers claim from this queue, or tasks of this name, again."""
+        await self.place(queue).admin.pause(paused=False, task=task)
+
+    async def set_rate(
+        self, rate: Rate | None, *, queue: str = DEFAULT_QUEUE, task: str = ""
+    ) -> None:
+        """Let tasks of this queue, or those of one name in it, begin at `rate` at most.
+
+        In all workers together, from their next exchange on; None lifts the limit.
+        """
+        await self.place(queue).admin.limit(rate, task=task)

@@ -27,10 +27,30 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Which:
+    """Some of the dead letters: those for which all that is given holds.
+
+    `since` and `until` are wall times of their deaths, in seconds; the first counts,
+    the second does not.
+    """
+
+    ids: tuple[str, ...] | None = None
+    reason: str = ""
+    task: str = ""
+    since: float | None = None
+    until: float | None = None
+
+    def takes(self, reason: str, task: str) -> bool:
+        """Is this one of them, apart from its id and its time?"""
+        return self.reason in ("", reason) and self.task in ("", task)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStats:
     """One queue, as the server sees it now. Ages in seconds; None if the lane is empty.
 
-    The age of a task whose id was given by its producer is not known.
+    The age of a task whose id was given by its producer is not known. `parked` tasks
+    wait for a slot, for their turn at a rate, or for the end of a pause of their name.
     """
 
     queue: str
@@ -41,6 +61,7 @@ class QueueStats:
     dead: int
     shed_level: int
     paused: bool
+    parked: int = 0
 
     @property
     def depth(self) -> int:

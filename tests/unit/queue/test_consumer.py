@@ -18,7 +18,8 @@ from quorate.queue.events import (
     TasksStranded,
 )
 from quorate.queue.handlers import Handlers
-from quorate.queue.model import MoveKind, QueueConfig, RetryPolicy
+from quorate.queue.model import MoveKind, QueueConfig
+from quorate.queue.patience import RetryPolicy
 from quorate.queue.ports import RollAnswer
 from quorate.queue.roll_caller import RollCaller
 from quorate.queue.running import Stop

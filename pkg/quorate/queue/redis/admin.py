@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 from quorate.core.codec import decode
 from quorate.core.errors import InvalidInput
+from quorate.core.names import check_name
+from quorate.queue.guards import Rate
 from quorate.queue.model import ALL_SHED, PRIORITIES, TaskState
 from quorate.queue.ports import Audit
 from quorate.queue.views import Explanation
@@ -17,6 +21,7 @@ from .keys import QueueKeys
 _CONTROL = load("quorate.queue.redis", "control")
 _EXPLAIN = load("quorate.queue.redis", "explain")
 _MEND = load("quorate.queue.redis", "mend")
+_SET_GATE = load("quorate.queue.redis", "set_gate")
 
 PAGE = 500
 MEND_AT_ONCE = 50
@@ -31,8 +36,14 @@ class RedisQueueAdmin:
         self._calls = calls
         self._keys = keys
 
-    async def pause(self, *, paused: bool) -> None:
-        await self._control("paused", "1" if paused else "")
+    async def pause(self, *, paused: bool, task: str = "") -> None:
+        if task:
+            await self._set_gate("p", task, None, wanted=paused)
+        else:
+            await self._control("paused", "1" if paused else "")
+
+    async def limit(self, rate: Rate | None, *, task: str = "") -> None:
+        await self._set_gate("t" if task else "q", task, rate, wanted=rate is not None)
 
     async def shed(self, level: int) -> int:
         if isinstance(level, bool) or level not in range(ALL_SHED + 1):
@@ -51,6 +62,7 @@ class RedisQueueAdmin:
             member[2:] for member in await self._command("ZRANGE", "due", 0, "-1")
         }
         placed.update(await self._command("ZRANGE", "dead", 0, "-1"))
+        placed.update(await self._parked())
         for lane in range(len(PRIORITIES)):
             placed.update(await self._lane(lane))
         doubtful = sorted(task.decode() for task in jobs - placed)
@@ -69,6 +81,21 @@ class RedisQueueAdmin:
         reply = await self._calls.call(_EXPLAIN, [self._keys.prefix], [task_id])
         return explained(task_id, reply)
 
+    async def _set_gate(
+        self, letter: str, task: str, rate: Rate | None, *, wanted: bool
+    ) -> None:
+        """A name stands there as it stands in envelopes."""
+        name = json.dumps(check_name(task, "task"))[1:-1] if task else ""
+        if "\\\\" in name or '\\"' in name:
+            raise InvalidInput(
+                f"The tasks called {task!r} cannot be limited or paused by name.",
+                "It has a quote or a backslash in it.",
+                "Give the task a plainer name.",
+            )
+        numbers = (0, 0) if rate is None else (rate.interval_us, rate.most_at_once)
+        args = (self._keys.queue, letter, name, *numbers, int(wanted))
+        await self._calls.call(_SET_GATE, [self._keys.prefix], args)
+
     async def _control(self, name: str, value: str) -> bytes:
         args = [self._keys.queue, name, value]
         before: bytes = await self._calls.call(_CONTROL, [self._keys.prefix], args)
@@ -76,6 +103,17 @@ class RedisQueueAdmin:
 
     async def _command(self, name: str, key: str, *args: str | int) -> Reply:
         return await self._calls.command(name, self._keys.prefix + key, *args)
+
+    async def _parked(self) -> list[bytes]:
+        """Those who are in the line that they are said to be in."""
+        gates = await self._command("HGETALL", "parked")
+        lines = {
+            gate: await self._command("ZRANGE", f"park:{gate.decode()}", 0, "-1")
+            for gate in set(gates[1::2])
+        }
+        there = {gate: {each[2:] for each in line} for gate, line in lines.items()}
+        pairs = zip(gates[::2], gates[1::2], strict=True)
+        return [task for task, gate in pairs if task in there[gate]]
 
     async def _lane(self, lane: int) -> list[bytes]:
         ids: list[bytes] = []
@@ -100,7 +138,7 @@ class RedisQueueAdmin:
 def explained(task_id: str, reply: Reply) -> Explanation | None:
     """The words of the script in words for people."""
     envelope, owner, record, progress, lane, before, due_ms, *rest = reply
-    note, shed, paused, letter = rest
+    note, shed, paused, letter, gate, ahead, holders = rest
     if not envelope:
         state = LETTERS.get(letter)
         return state and Explanation(id=task_id, state=state, why="It is over.")
@@ -118,6 +156,8 @@ def explained(task_id: str, reply: Reply) -> Explanation | None:
     elif due_ms >= 0:
         state = TaskState.RETRYING if failures else TaskState.SCHEDULED
         why = why_resting(due_ms / 1000)
+    elif ahead >= 0:
+        why = _why_parked(gate.decode(), ahead, [each.decode() for each in holders])
     elif before >= 0:
         why = _why_waiting(lane, before, shed, paused=bool(paused))
     else:
@@ -132,6 +172,18 @@ def explained(task_id: str, reply: Reply) -> Explanation | None:
         crashes=crashes,
         progress=progress.decode(),
     )
+
+
+def _why_parked(gate: str, ahead: int, holders: list[str]) -> str:
+    kind, _, key = gate.partition(":")
+    if kind == "p":
+        return f"Tasks called {key} are paused."
+    queue = f"{ahead} task(s) wait there before it."
+    if kind == "s":
+        return f"It waits for the slot {key}, which {', '.join(holders)} has. {queue}"
+    if kind == "t":
+        return f"It waits for its turn at the rate of tasks called {key}. {queue}"
+    return f"It waits for its turn at the rate of {key}. {queue}"
 
 
 def why_resting(due_s: float) -> str:

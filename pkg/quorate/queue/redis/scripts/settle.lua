@@ -3,9 +3,11 @@
 --   d done, c cancelled: body is kept as the result for number ms · x dead: body is the note
 --   r after number ms (or '=' and the ms of wall time), body is the new record
 --   b the same, at the front of its lane · h until the service that number names is up
--- A code in capitals says that the task left notes to be removed, or that others follow it.
+-- A code in capitals says that the task left notes to be removed, or that others follow it;
+-- a ! behind it, that its envelope is guarded.
 -- Returns the ids that are not ours any more; nothing is done to those.
-local function settle(base, queue, session, first, count, waiting, most_dead, now)
+local function settle(guards, queue, session, first, count, waiting, now)
+  local base, guarded, ended = guards.base, {}, {}
   local stale, mine, over, clean, results, ends = {}, {}, {}, {}, {}, {}
   local due, records, notes, died = {}, {}, {}, {}
   local back, scores, ends_of = new_lanes(), {}, {}
@@ -31,11 +33,15 @@ local function settle(base, queue, session, first, count, waiting, most_dead, no
       mine[settled] = id
       local kind = code
       if code ~= 'd' then
-        kind = string.lower(code)
-        if kind ~= code then
+        kind = string.lower(string.sub(code, 1, 1))
+        if string.byte(code) < 97 then
           clean[#clean + 1] = id
         end
-        if code == 'D' or code == 'C' or code == 'X' then
+        if #code > 1 then
+          guarded[#guarded + 1] = id
+          ended[id] = kind == 'd' or kind == 'c' or kind == 'x'
+        end
+        if string.byte(code) < 97 and (kind == 'd' or kind == 'c' or kind == 'x') then
           local last = #ends_of
           ends_of[last + 1], ends_of[last + 2] = id, kind
           ends_of[last + 3] = kind == 'x' and body or string.sub(body, 2)
@@ -82,6 +88,7 @@ local function settle(base, queue, session, first, count, waiting, most_dead, no
   end
   redis.call('HDEL', base .. 'own', unpack(mine))
   redis.call('SREM', base .. 'mine:' .. session, unpack(mine))
+  local woken = unguard(guards, guarded, ended)
   if #clean > 0 then
     redis.call('HDEL', base .. 'att', unpack(clean))
     redis.call('HDEL', base .. 'prog', unpack(clean))
@@ -100,19 +107,12 @@ local function settle(base, queue, session, first, count, waiting, most_dead, no
     redis.call('HSET', base .. 'att', unpack(records))
   end
   if #died > 0 then
-    redis.call('ZADD', base .. 'dead', unpack(died))
-    redis.call('HSET', base .. 'err', unpack(notes))
-    local gone = {}
-    for n = 1, #notes, 2 do
-      gone[#gone + 1] = notes[n]
-    end
-    tell(base, waiting, gone)
-    trim_dead(base, most_dead)
+    tell(base, waiting, bury(guards, died, notes, now))
   end
   if #ends_of > 0 then
     follow(base, queue, now, ends_of)
   end
-  local ready = put(base, 'LPUSH', back)
+  local ready = put(base, 'LPUSH', back) + woken
   if ready > 0 then
     ring(base, queue, ready, #back['0'] > 0)
   end
