@@ -12,7 +12,10 @@ from quorate.config.manager import ConfigManager
 from quorate.config.subscribers import ConfigWatcher
 from quorate.core.clock import Clock
 from quorate.core.codec import Json
+from quorate.core.events import Emit
+from quorate.core.lifecycle import Duty, Tasks
 from quorate.health.manager import HealthCheckManager
+from quorate.queue.guards import Rate
 from quorate.queue.manager import QueueManager
 from quorate.queue.tuning import ALL, ONE, check_tuning, tuning_of
 from quorate.registry.discovery import ServiceDiscovery
@@ -21,18 +24,27 @@ from quorate.verdict.model import HealthState
 
 FIT = (HealthState.HEALTHY, HealthState.DEGRADED, HealthState.UNKNOWN)
 REMEMBERED_S = 0.1
+LOOK_S = 60.0
 
 
 class LiveQueue:
     """Keeps a queue in step with `queue.*` and `queues.<name>.*` of the configuration.
 
-    Values that no worker could heed are refused before they come into force.
+    Values that no worker could heed are refused before they come into force. A role,
+    too: rates are kept by the server, and one that could not be told is told again.
     """
 
-    def __init__(self, queue: QueueManager, config: ConfigManager) -> None:
+    name = "queue tuner"
+
+    def __init__(
+        self, queue: QueueManager, config: ConfigManager, emit: Emit, clock: Clock
+    ) -> None:
         self._queue = queue
         self._config = config
+        self._tasks = Tasks(emit, clock)
+        self._duty: Duty | None = None
         self._watchers: list[ConfigWatcher] = []
+        self._rates: dict[str, Rate | None] = {}
 
     async def start(self) -> None:
         """Heed what is there, and every change from now on."""
@@ -41,15 +53,31 @@ class LiveQueue:
             self._config.watch_config(key, self._changed) for key in (ALL, ONE)
         ]
         self._changed()
+        self._duty = self._tasks.employ(self)
 
     async def stop(self) -> None:
         """Work on as was said last."""
         for watcher in self._watchers:
             watcher.close()
+        await self._tasks.close()
+
+    async def tick(self) -> float:
+        """Tell the server of rates that are new. What the configuration never said
+        stays as somebody else has set it.
+        """
+        values = self._config.snapshot.paths
+        for queue in self._queue.known_queues:
+            rate = tuning_of(queue, values).rate
+            if rate != self._rates.get(queue):
+                await self._queue.set_rate(rate, queue=queue)
+                self._rates[queue] = rate
+        return LOOK_S
 
     def _changed(self, _value: Json = None) -> None:
         values = self._config.snapshot.paths
         self._queue.tune(lambda queue: tuning_of(queue, values))
+        if self._duty is not None:
+            self._duty.wake()
 
 
 class ServiceVerdicts:

@@ -189,7 +189,10 @@ class Node:
         )
         services = ServiceVerdicts(self._health, self._registry.discovery, queue.clock)
         self._queue.heed_services(services.is_up)
-        self._heeding = (services, LiveQueue(self._queue, self._config))
+        self._heeding = (
+            services,
+            LiveQueue(self._queue, self._config, emit, queue.clock),
+        )
         hands = NodeHands(
             self._health, self._locks, self._config, self._queue, locks.clock
         )

@@ -7,6 +7,7 @@ in functions that answer at once.
 from __future__ import annotations
 
 from .held import IsUp
+from .lookup import Lookup
 from .tuning import TuningOf
 from .workforce import Workforce
 
@@ -15,6 +16,12 @@ class Cooperating:
     """Live configuration, and tasks that wait for a service."""
 
     _workforce: Workforce
+    _lookup: Lookup
+
+    @property
+    def known_queues(self) -> tuple[str, ...]:
+        """The queues that this process is concerned with."""
+        return self._lookup.queues
 
     def tune(self, tuning_of: TuningOf) -> None:
         """Work as `tuning_of(queue)` says, from now on. Call it again after a change.

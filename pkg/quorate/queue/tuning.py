@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from quorate.core.codec import Json
 from quorate.core.errors import InvalidInput
 
+from .guards import Rate
 from .model import LaneWeights, QueueConfig
 
 ALL = "queue"
@@ -50,7 +51,7 @@ KNOBS: dict[str, tuple[Fits, str]] = {
     "weights.normal": (_whole(1), "a whole number from 1"),
     "weights.low": (_whole(1), "a whole number from 1"),
     "rate.limit": (_whole(1, 10**6), "a whole number from 1 to a million"),
-    "rate.per_s": (_number(lambda s: 0 < s < math.inf), "seconds above 0"),
+    "rate.per_s": (_number(lambda s: 1 <= s < math.inf), "seconds from 1"),
     "rate.burst": (_whole(0, 10**6), "a whole number from 0 to a million"),
 }
 """Each setting, what fits, and how to say so."""
@@ -68,13 +69,13 @@ class QueueTuning:
         return bool(self.knobs.get("paused", False))
 
     @property
-    def rate(self) -> tuple[int, float, int] | None:
-        """So many may begin in so many seconds, so many of them at once."""
+    def rate(self) -> Rate | None:
+        """How many of its tasks may begin, in all workers together."""
         if "rate.limit" not in self.knobs:
             return None
         knobs = self.knobs
-        burst = knobs.get("rate.burst", 0)
-        return knobs["rate.limit"], float(knobs.get("rate.per_s", 1.0)), burst
+        per_s, burst = knobs.get("rate.per_s", 1.0), knobs.get("rate.burst", 0)
+        return Rate(knobs["rate.limit"], per_s=per_s, burst=burst)
 
     def applied(self, config: QueueConfig) -> QueueConfig:
         """`config` as it is now to be."""

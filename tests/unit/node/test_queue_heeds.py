@@ -75,6 +75,27 @@ async def test_a_change_of_the_configuration_reaches_workers_that_run(url, setti
             await node.queue.result(task, wait_s=WITHIN_S)
 
 
+async def test_a_rate_of_the_configuration_holds_for_all_workers(url, settings):
+    async def done(_payload: None) -> None: ...
+
+    async with (
+        connect(url, settings=settings) as node,
+        connect(url, settings=settings) as other,
+    ):
+        await node.queue.register_task_handler("done", done)
+        await other.config.set("queues.default.rate", {"limit": 1, "per_s": 3600.0})
+        await until(lambda: "default" in node._heeding[1]._rates)
+        await node.queue.start_workers(in_process=True)
+        ids = [await node.queue.enqueue_task("done") for _ in range(5)]
+        await node.queue.result(ids[0], wait_s=WITHIN_S)
+        assert (await node.queue.stats()).depth == 4
+
+        await other.config.delete("queues.default.rate")
+
+        for task in ids:
+            await node.queue.result(task, wait_s=WITHIN_S)
+
+
 async def test_what_no_worker_could_heed_is_refused_when_it_is_set(url, settings):
     async with connect(url, settings=settings) as node:
         with pytest.raises(ConfigInvalid, match=r"queue\.concurrency"):

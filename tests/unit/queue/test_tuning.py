@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from quorate.core.errors import InvalidInput
+from quorate.queue.guards import Rate
 from quorate.queue.model import LaneWeights, QueueConfig
 from quorate.queue.tuning import UNTUNED, check_tuning, tuning_of
 
@@ -39,7 +40,7 @@ def test_all_queues_are_tuned_and_one_has_the_last_word():
     assert mail.applied(CONFIG).concurrency == 3
     assert mail.applied(CONFIG).strict
     assert mail.paused
-    assert mail.rate == (10, 1.0, 0)
+    assert mail.rate == Rate(10)
 
 
 @pytest.mark.parametrize(
