@@ -13,6 +13,7 @@ from quorate.core.lifecycle import Tasks
 from quorate.queue.decide import after_cancel, after_success
 from quorate.queue.envelope import Before, read_before, read_header, read_payload
 from quorate.queue.flow import Plan, plan_chain, plan_group, with_before
+from quorate.queue.guards import Slot, Unique
 from quorate.queue.model import Lease, Task, TaskPriority, TaskState
 from quorate.queue.ports import Finished, RollCall
 from quorate.queue.producer import Producer
@@ -378,6 +379,36 @@ async def test_asking_for_the_same_group_again_changes_nothing(ann):
     assert await leftovers(ann) == set()
 
 
+async def test_steps_may_need_a_slot(ann):
+    slot = Slot("printer", 1)
+    members = [a_task("a", slot=slot), a_task("b", slot=slot)]
+    plan = plan_group(members, a_task("last", slot=slot), packed(ann), "flow", "stop")
+    await ann.place.flows.put_in(plan)
+
+    for name in ("a", "b"):
+        await ann.settles(ended(await takes_one(ann, name), b"1"))
+
+    last = await takes_one(ann, "last")
+    assert given_to(last) == [1, 1]
+    await ann.settles(done(last))
+    assert await leftovers(ann) == set()
+
+
+async def test_a_step_with_a_slot_that_is_called_off_leaves_nothing(ann):
+    slot = Slot("printer", 1)
+    members = [a_task("a"), a_task("b", slot=slot), a_task("c", slot=slot)]
+    plan = plan_group(members, a_task("last", slot=slot), packed(ann), "flow", "stop")
+    await ann.place.flows.put_in(plan)
+    leases = await takes(ann)
+    assert set(leases) == {"a", "b"}
+
+    await ann.settles(died(leases["a"]), cancelled(leases["b"]))
+
+    assert await ann.takes() == []
+    await ann.place.dead_letters.purge()
+    assert await leftovers(ann) == set()
+
+
 # -- what is refused -------------------------------------------------------------------
 
 
@@ -388,6 +419,7 @@ async def test_asking_for_the_same_group_again_changes_nothing(ann):
         [a_task("a"), Task(name="b", queue="elsewhere")],
         [a_task("a"), a_task("b", id="one")],
         [a_task("a"), a_task("b", delay_s=1.0)],
+        [a_task("a"), a_task("b", unique=Unique("b"))],
         [a_task("a", flow="p"), a_task("b")],
         [a_task("a")] * 101,
     ],

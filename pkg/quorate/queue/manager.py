@@ -259,6 +259,8 @@ class QueueManager(Asking, Steering, Cooperating, Scheduling, Flows):
         return QueueCounts(
             enqueued_total=self._producer.enqueued,
             workers=len(self._workforce.pids),
+            fired_total=self._scheduler.fired,
+            on_disk=self._producer.outbox.waiting if self._producer.outbox else 0,
             **asdict(self._workforce.tally()),
         )
 
