@@ -232,12 +232,7 @@ async def test_the_settings_name_three_queues_and_each_has_all_lanes(
     async with backend, QueueManager(backend, config) as queue:
         for name in config.queues:
             for priority in PRIORITIES:
-                await queue.enqueue_task(
-                    "flows.later",
-                    queue=name,
-                    priority=priority,
-                    task_id=f"{name}{priority}",
-                )
+                await queue.enqueue_task("flows.later", queue=name, priority=priority)
             stats = await queue.stats(name)
             assert stats.ready == dict.fromkeys(PRIORITIES, 1)
 

@@ -45,6 +45,7 @@ class Keeper:
         self.scheduler._stores[QUEUE] = self.store
 
     async def tick(self) -> float:
+        self.scheduler.wake()
         return await self.scheduler.tick()
 
     async def puts(self, name: str = "tidy", *, ago_s: float = 1.0, **rules) -> None:

@@ -51,7 +51,8 @@ class Usher:
             if now >= self._ask_at:
                 for service in await held.services():
                     self._held.setdefault(service, False)
-                self._ask_at = now + ASK_S * (0.75 + 0.5 * self._desk.chance.random())
+                rest_s = ASK_S * self._desk.peers
+                self._ask_at = now + rest_s * (0.75 + 0.5 * self._desk.chance.random())
             for service in tuple(self._held):
                 if is_up(service):
                     await self._take_up(service)
