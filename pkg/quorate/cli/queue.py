@@ -9,9 +9,11 @@ import typer
 from quorate.node import Node
 from quorate.queue.model import DEFAULT_QUEUE, TaskPriority
 
+from . import queue_schedules
 from .shown import Shown
 
 app = typer.Typer(help="What is to be done, and what became of it.")
+app.add_typer(queue_schedules.app, name="schedules")
 Queue = Annotated[str, typer.Option(help="The name of the queue.")]
 
 
