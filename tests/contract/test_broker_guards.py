@@ -20,7 +20,7 @@ from quorate.queue.decide import after_cancel
 from quorate.queue.guards import Rate, Slot, Unique, UniqueScope
 from quorate.queue.model import TaskPriority, TaskState
 from quorate.queue.ports import Finished, RollCall
-from quorate.queue.redis import admin
+from quorate.queue.redis import auditor
 from quorate.wire.redis import Wire, open_wire
 
 WITHIN_S = 5.0
@@ -395,7 +395,7 @@ async def test_a_judge_leaves_parked_tasks_where_they_are(ann):
     await ann.takes()
     places = [f"{ann.tag}:S", ann.keys_begin]
 
-    mended = await ann.wire.calls.call(admin._MEND, places, ["work", "b"])
+    mended = await ann.wire.calls.call(auditor._MEND, places, ["work", "b"])
 
     assert mended == []
 

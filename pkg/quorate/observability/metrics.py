@@ -7,8 +7,9 @@ names, lanes, states; never a key, a task id or a lock's name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from itertools import accumulate
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,10 +17,16 @@ from prometheus_client import (
     generate_latest,
     start_http_server,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from quorate.core.events import Event
+from quorate.core.series import Buckets, Kind, Series
 
 ReadStats = Callable[[], object]
 """Returns a frozen dataclass; its numbers become metrics."""
@@ -34,6 +41,7 @@ class Metrics(Collector):
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._sources: dict[str, ReadStats] = {}
+        self._series: list[Callable[[], Iterable[Series]]] = []
         self._events = Counter(
             "quorate_events", "Events by name.", ["event"], registry=self.registry
         )
@@ -50,6 +58,10 @@ class Metrics(Collector):
         """Show the numbers that `read()` returns as `quorate_<name>_<field>`."""
         self._sources[name] = read
 
+    def add_series(self, read: Callable[[], Iterable[Series]]) -> None:
+        """Show series as they are."""
+        self._series.append(read)
+
     def count(self, event: Event) -> None:
         """Count an event. An `Emit`."""
         self._events.labels(event.name).inc()
@@ -64,6 +76,13 @@ class Metrics(Collector):
                 continue
             if is_dataclass(stats) and not isinstance(stats, type):
                 yield from _families(name, stats)
+        for read_series in self._series:
+            try:
+                series = tuple(read_series())
+            except Exception:
+                self._unreadable.labels("series").inc()
+                continue
+            yield from map(_family_of, series)
 
     def page(self) -> bytes:
         """The page that Prometheus reads."""
@@ -116,6 +135,34 @@ def _family(metric: str, field: str, numbers: Mapping[str | None, float]) -> Met
     for of, number in numbers.items():
         family.add_metric([] if of is None else [of], number)
     return family
+
+
+def _family_of(series: Series) -> Metric:
+    if series.kind is Kind.HISTOGRAM:
+        histogram = HistogramMetricFamily(
+            series.name, series.help, labels=series.labels
+        )
+        for labels, sample in series.samples.items():
+            if isinstance(sample, Buckets):
+                histogram.add_metric(labels, _cumulated(sample), sample.total)
+        return histogram
+    is_counter = series.kind is Kind.COUNTER
+    family = (
+        CounterMetricFamily(
+            series.name.removesuffix("_total"), series.help, labels=series.labels
+        )
+        if is_counter
+        else GaugeMetricFamily(series.name, series.help, labels=series.labels)
+    )
+    for labels, sample in series.samples.items():
+        if not isinstance(sample, Buckets):
+            family.add_metric(labels, sample)
+    return family
+
+
+def _cumulated(buckets: Buckets) -> list[tuple[str, float]]:
+    names = (*(str(bound) for bound in buckets.bounds), "+Inf")
+    return list(zip(names, accumulate(buckets.counts), strict=True))
 
 
 def _with_unit(field: str) -> str:

@@ -24,6 +24,7 @@ from .events import (
     ScheduleUnreadable,
     ShedChanged,
     TaskDied,
+    TasksMended,
     TasksStranded,
     TasksTakenBack,
     TaskTimedOut,
@@ -39,7 +40,7 @@ from .manager import QueueManager
 from .model import LaneWeights, QueueConfig, QueueType, Task, TaskPriority, TaskState
 from .patience import ErrorRule, RetryPolicy
 from .schedule import Schedule, ScheduleRecord
-from .sights import WorkerSight, WorkerState
+from .sights import WorkerReport, WorkerSight, WorkerState
 from .timetable import Cron, Every
 from .views import DeadLetter, Explanation, QueueStats, Which
 from .workforce import WorkPlan
@@ -76,6 +77,7 @@ __all__ = [
     "TaskPriority",
     "TaskState",
     "TaskTimedOut",
+    "TasksMended",
     "TasksStranded",
     "TasksTakenBack",
     "Unique",
@@ -84,6 +86,7 @@ __all__ = [
     "WorkPlan",
     "WorkerLost",
     "WorkerRecycled",
+    "WorkerReport",
     "WorkerSight",
     "WorkerStalled",
     "WorkerStarted",

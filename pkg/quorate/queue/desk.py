@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from quorate.core.clock import Chance, Clock
 from quorate.core.events import Emit
 from quorate.lease.session import Session
 
+from .crew import Crew, Nobody
 from .held import HeldTasks, IsUp
 from .model import QueueConfig
 from .ports import Broker, Claims
@@ -33,5 +34,6 @@ class Desk:
     clock: Clock
     chance: Chance
     peers: int = 1
+    crew: Crew = field(default_factory=Nobody)
     is_up: IsUp | None = None
     held: HeldTasks | None = None

@@ -20,6 +20,7 @@ from .declared import carry_with
 from .flowing import Flows
 from .guards import Rate, Slot, Unique
 from .handlers import HandlerFunction, Handlers
+from .looking import Looking
 from .lookup import Lookup
 from .model import DEFAULT_QUEUE, QueueConfig, Task, TaskPriority
 from .outbox import outbox_of
@@ -28,7 +29,7 @@ from .producer import Producer
 from .redis.queues import RedisQueues
 from .scheduler import Bench, Scheduler
 from .scheduling import Scheduling
-from .sights import WorkerSight
+from .scribe import Signpost
 from .steering import Steering
 from .times import moment_of
 from .waiting import Waiting
@@ -37,7 +38,7 @@ from .workforce import Outfit, Workforce, WorkPlan
 DEFAULT_WORKERS = 4
 
 
-class QueueManager(Asking, Steering, Cooperating, Scheduling, Flows):
+class QueueManager(Asking, Steering, Looking, Cooperating, Scheduling, Flows):
     """Queues on one open backend. `await start()` before use, `await stop()` after it.
 
     At least once: a task runs again if its worker died or lost its session, and a
@@ -54,6 +55,8 @@ class QueueManager(Asking, Steering, Cooperating, Scheduling, Flows):
     ) -> None:
         self.config = config or QueueConfig()
         emit = emit or backend.emit
+        self._emit = emit
+        self._clock = backend.clock
         self._backend = backend
         self._owns_backend = False
         self._tasks = Tasks(emit, backend.clock)
@@ -98,6 +101,10 @@ class QueueManager(Asking, Steering, Cooperating, Scheduling, Flows):
         self._mailbox.on_over = self._waiting.over
         self._mailbox.on_gap = self._missed
         self._leave = carry_with(self)
+        signpost = Signpost(
+            lambda: self._lookup.used_here, lambda queue: self.place(queue).crew
+        )
+        self._lookup.on_new = self._tasks.employ(signpost).wake
 
     async def stop(self) -> None:
         """Let workers drain and end. Twice is harmless."""
@@ -242,15 +249,6 @@ class QueueManager(Asking, Steering, Cooperating, Scheduling, Flows):
     def hurry(self) -> None:
         """While workers stop: wait no longer for what runs, give it back now."""
         self._workforce.hurry()
-
-    def workers(self) -> tuple[WorkerSight, ...]:
-        """The worker processes as they stand now: state, memory, counts."""
-        return self._workforce.sights()
-
-    @property
-    def worker_pids(self) -> tuple[int, ...]:
-        """The worker processes that run now."""
-        return self._workforce.pids
 
     # -- looking ---------------------------------------------------------------------
 

@@ -132,10 +132,15 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Every task must be in exactly one place. What was not, and was put right."""
+    """Every task must be in exactly one place. What was not, and was put right.
+
+    `repaired` tasks were in no place and wait again; `tidied` are what else did not add
+    up: the task, and what it was.
+    """
 
     looked_at: int
     repaired: tuple[str, ...]
+    tidied: tuple[tuple[str, str], ...] = ()
 
 
 class Broker(Protocol):

@@ -24,7 +24,8 @@ class Run:
     """One attempt under way."""
 
     __slots__ = (
-        "admitted_at", "begun", "context", "handler", "header", "is_marked", "is_read",
+        "admitted_at", "begun", "context", "ends_at", "handler", "header", "is_marked",
+        "is_read",
         "lease", "limit_s", "payload", "stop", "task",
     )  # fmt: skip
 
@@ -36,6 +37,7 @@ class Run:
         self.payload = payload
         self.handler = handler
         self.limit_s = 0.0
+        self.ends_at = 0.0
         self.admitted_at = 0.0
         self.begun = False
         self.stop: Stop | None = None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from .guards import Rate
-from .lookup import Lookup, unknown
+from .lookup import Lookup
 from .model import DEFAULT_QUEUE
 from .ports import DeadLetters
 from .redis.queues import Place
-from .views import Explanation, QueueStats
 
 
 class Steering:
@@ -27,18 +26,6 @@ class Steering:
         """
         return self.place().dead_letters
 
-    async def explain(self, task_id: str, *, queue: str | None = None) -> Explanation:
-        """Where a task is, and what keeps it from running."""
-        place = await self._lookup.find(task_id, queue)
-        found = await place.admin.explain(task_id)
-        if found is None:
-            raise unknown(task_id, (place.queue,))
-        return found
-
-    async def stats(self, queue: str = DEFAULT_QUEUE) -> QueueStats:
-        """The queue as the server sees it: depth, oldest age, in flight, by lane."""
-        return await self.place(queue).broker.stats()
-
     async def set_shed(self, level: int, *, queue: str | None = None) -> None:
         """Serve fewer lanes in every worker, from its next exchange on.
 
@@ -50,9 +37,8 @@ class Steering:
 
     async def shed_level(self) -> int:
         """The highest shed level among the queues of this process."""
-        return max(
-            [(await self.stats(name)).shed_level for name in self._lookup.queues]
-        )
+        brokers = [self.place(name).broker for name in self._lookup.queues]
+        return max([(await broker.stats()).shed_level for broker in brokers])
 
     async def pause(self, queue: str = DEFAULT_QUEUE, *, task: str = "") -> None:
         """No worker claims from this queue, or its tasks of this name, any more."""

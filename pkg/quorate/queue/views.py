@@ -51,6 +51,7 @@ class QueueStats:
 
     The age of a task whose id was given by its producer is not known. `parked` tasks
     wait for a slot, for their turn at a rate, or for the end of a pause of their name.
+    `workers` and `rate` (tasks done per second) are what workers told lately.
     """
 
     queue: str
@@ -62,6 +63,8 @@ class QueueStats:
     shed_level: int
     paused: bool
     parked: int = 0
+    workers: int = 0
+    rate: float = 0.0
 
     @property
     def depth(self) -> int:
@@ -71,7 +74,12 @@ class QueueStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Where a task is, and what keeps it from running."""
+    """Where a task is, and what keeps it from running.
+
+    `task` is its handler's name. `progress` is the last that is known of its
+    way: what its handler told, or why the last attempt failed. `story` has all of
+    it in sentences, the present last.
+    """
 
     id: str
     state: TaskState
@@ -79,3 +87,7 @@ class Explanation:
     attempt: int = 1
     crashes: int = 0
     progress: str = ""
+    task: str = ""
+    priority: TaskPriority | None = None
+    age_s: float | None = None
+    story: tuple[str, ...] = ()

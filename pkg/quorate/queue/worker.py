@@ -19,10 +19,12 @@ from .consumer import Consumer
 from .counts import WorkerTally, added_up
 from .desk import Desk
 from .handlers import Handlers
+from .measures import Rows, together
 from .model import QueueConfig
 from .redis.mailbox import Mailbox
 from .roll_caller import RollCaller
 from .run import Stop
+from .scribe import Scribe
 from .tally import Tally
 from .tuning import TuningOf
 
@@ -55,6 +57,7 @@ class Worker:
         self._leave_session: Callable[[], None] | None = None
         self._is_hurried = False
         self._before = WorkerTally()
+        self._rows_before: Rows = {}
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -81,6 +84,7 @@ class Worker:
             self._consumers[desk.queue] = consumer
             self._desks.append(desk)
             self._tasks.employ(RollCaller(desk, consumer, self._handlers))
+            self._tasks.employ(Scribe(desk, consumer))
             if desk.is_up is not None:
                 consumer.usher.wake = self._tasks.employ(consumer.usher).wake
             consumer.start()
@@ -102,6 +106,7 @@ class Worker:
             self._leave_session = None
         await self._leave()
         self._before = replace(self.tally(), running=0)
+        self._rows_before = self.rows()
         self._is_hurried = False
         self._consumers.clear()
         self._desks.clear()
@@ -131,6 +136,11 @@ class Worker:
 
         counts = {f"{name}_total": total(name) for name in Tally.__slots__}
         return added_up((self._before, WorkerTally(**counts, running=running)))
+
+    def rows(self) -> Rows:
+        """The measures of all queues since this process began."""
+        now = (each.running.measures.rows for each in self._consumers.values())
+        return together((self._rows_before, *now))
 
     def _work_came(self, queue: str) -> None:
         consumer = self._consumers.get(queue)
@@ -175,6 +185,7 @@ class Worker:
                 continue
             try:
                 await desk.claims.leave(name)
+                await desk.crew.leave(name)
             except (StoreUnavailable, OutcomeUnknown):
                 # The sweeper of another process will see that there is nothing left.
                 return

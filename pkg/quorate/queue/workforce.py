@@ -18,6 +18,7 @@ from .declared import all_declared
 from .desk import Desk
 from .handlers import Handlers
 from .held import IsUp
+from .measures import Rows, together
 from .model import QueueConfig
 from .orders import Orders, order_of
 from .post import Patience, Tools
@@ -74,6 +75,7 @@ class Workforce:
         self._before = WorkerTally()
         self._tuning_of: TuningOf = lambda _queue: UNTUNED
         self._is_up: IsUp | None = None
+        self._rows_before: Rows = {}
         self.outfit: Outfit = lambda: None
 
     @property
@@ -96,6 +98,13 @@ class Workforce:
         if self._supervisor is not None:
             self._supervisor.hurry()
         self._worker.hurry()
+
+    def rows(self) -> Rows:
+        """The measures of all who work or have worked here."""
+        parts = [self._rows_before, self._worker.rows()]
+        if self._supervisor is not None:
+            parts.append(self._supervisor.rows())
+        return together(parts)
 
     def sights(self) -> tuple[WorkerSight, ...]:
         """Each worker process as it stands now."""
@@ -166,6 +175,7 @@ class Workforce:
             supervisor = self._supervisor
             await supervisor.stop()
             self._before = added_up((self._before, supervisor.tally()))
+            self._rows_before = together((self._rows_before, supervisor.rows()))
             self._supervisor = None
         if self._worker.is_working:
             await self._worker.stop(self._config.grace_s)
@@ -186,6 +196,7 @@ class Workforce:
             peers=peers,
             is_up=self._is_up,
             held=place.held,
+            crew=place.crew,
         )
 
     def _orders(self, plan: WorkPlan) -> Orders:

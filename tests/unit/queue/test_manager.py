@@ -314,6 +314,9 @@ class FakeSupervisor:
     async def stop(self):
         self.pids = ()
 
+    def rows(self):
+        return {}
+
     def tally(self):
         return WorkerTally(done_total=4, running=1)
 

@@ -335,25 +335,36 @@ async def test_control_words_are_sent(calls):
         await admin.shed(9)
 
 
-async def test_an_audit_reads_every_place_and_lets_the_script_judge(calls):
-    admin = RedisQueueAdmin(calls, KEYS)
-    calls.replies = [
-        [b"3", [b"a", b"env", b"b", b"env"]],
-        [b"0", [b"c", b"env", b"d", b"env"]],
-        [b"1:a"],
-        [b"b"],
-        [b"p", b"s:k", b"lost", b"s:k"],
-        [b"1:p"],
-        [],
-        [b"c"],
-        [],
-        [b"d"],
-    ]
+async def test_an_audit_reads_every_place_and_lets_the_scripts_judge(calls):
+    places = {
+        "job": [b"a", b"b", b"c", b"d", b"p"],
+        "due": [b"1:a"],
+        "dead": [b"b"],
+        "err": [b"b"],
+        "r1": [b"c", b"ghost"],
+        "own": [b"c"],
+        "parked": [b"p"],
+    }
 
-    audit = await admin.audit()
+    async def command(name, key, *args):
+        found = places.get(key.rpartition(":")[2], [])
+        if name != "HSCAN":
+            return found if args[0] == 0 else []
+        half = len(found) // 2
+        part = found[:half] if args[0] == "0" else found[half:]
+        fields = [word for field in part for word in (field, b"value")]
+        return [b"3" if args[0] == "0" else b"0", fields]
 
-    assert (audit.looked_at, audit.repaired) == (4, ("d",))
-    assert calls.asked[-1][2] == ["work:now", "d"]
+    calls.command = command
+    calls.replies = [[b"ghost", b"in a lane without a task"], [b"d"]]
+
+    audit = await RedisQueueAdmin(calls, KEYS).audit()
+
+    assert (audit.looked_at, audit.repaired) == (5, ("d",))
+    assert audit.tidied == (("ghost", "in a lane without a task"),)
+    (tidy, _, suspects), (mend, _, lost) = calls.asked
+    assert (tidy, suspects[3:]) == ("redis/tidy", [b"c", b"ghost", b"p"])
+    assert (mend, lost[1:]) == ("redis/mend", [b"c", b"d", b"ghost"])
 
 
 NOWHERE = [ENVELOPE, b"", b"", b"", -1, -1, -1, b"", 0, 0, b"", b"", -1, []]

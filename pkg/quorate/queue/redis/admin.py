@@ -5,26 +5,25 @@ from __future__ import annotations
 import json
 
 from quorate.core.codec import decode
-from quorate.core.errors import InvalidInput
+from quorate.core.errors import InvalidInput, InvalidPayload
 from quorate.core.names import check_name
+from quorate.queue.envelope import read_header
 from quorate.queue.guards import Rate
-from quorate.queue.model import ALL_SHED, PRIORITIES, TaskState
+from quorate.queue.model import ALL_SHED, PRIORITIES, TaskPriority, TaskState
 from quorate.queue.ports import Audit
 from quorate.queue.views import Explanation
 from quorate.wire.link import Reply
 from quorate.wire.ports import Caller
 from quorate.wire.scripts import load
 
+from .auditor import Auditor
 from .broker import LETTERS
 from .keys import QueueKeys
 
 _CONTROL = load("quorate.queue.redis", "control")
 _EXPLAIN = load("quorate.queue.redis", "explain")
-_MEND = load("quorate.queue.redis", "mend")
 _SET_GATE = load("quorate.queue.redis", "set_gate")
 
-PAGE = 500
-MEND_AT_ONCE = 50
 FOR_EVER_S = 1e12
 FOR_SERVICES_S = 9_001_000_000_000.0
 
@@ -56,26 +55,7 @@ class RedisQueueAdmin:
         return int(before or 0)
 
     async def audit(self) -> Audit:
-        """Reads the whole queue page by page; what looks lost is judged by a script."""
-        jobs = set(await self._scan("job"))
-        placed = {
-            member[2:] for member in await self._command("ZRANGE", "due", 0, "-1")
-        }
-        placed.update(await self._command("ZRANGE", "dead", 0, "-1"))
-        placed.update(await self._parked())
-        for lane in range(len(PRIORITIES)):
-            placed.update(await self._lane(lane))
-        doubtful = sorted(task.decode() for task in jobs - placed)
-        repaired: list[str] = []
-        for start in range(0, len(doubtful), MEND_AT_ONCE):
-            part = doubtful[start : start + MEND_AT_ONCE]
-            mended = await self._calls.call(
-                _MEND,
-                [self._keys.sessions, self._keys.prefix],
-                [self._keys.queue, *part],
-            )
-            repaired += (task.decode() for task in mended)
-        return Audit(len(jobs), tuple(repaired))
+        return await Auditor(self._calls, self._keys).audit()
 
     async def explain(self, task_id: str) -> Explanation | None:
         reply = await self._calls.call(_EXPLAIN, [self._keys.prefix], [task_id])
@@ -100,39 +80,6 @@ class RedisQueueAdmin:
         args = [self._keys.queue, name, value]
         before: bytes = await self._calls.call(_CONTROL, [self._keys.prefix], args)
         return before
-
-    async def _command(self, name: str, key: str, *args: str | int) -> Reply:
-        return await self._calls.command(name, self._keys.prefix + key, *args)
-
-    async def _parked(self) -> list[bytes]:
-        """Those who are in the line that they are said to be in."""
-        gates = await self._command("HGETALL", "parked")
-        lines = {
-            gate: await self._command("ZRANGE", f"park:{gate.decode()}", 0, "-1")
-            for gate in set(gates[1::2])
-        }
-        there = {gate: {each[2:] for each in line} for gate, line in lines.items()}
-        pairs = zip(gates[::2], gates[1::2], strict=True)
-        return [task for task, gate in pairs if task in there[gate]]
-
-    async def _lane(self, lane: int) -> list[bytes]:
-        ids: list[bytes] = []
-        page: list[bytes] = [b""] * PAGE
-        while len(page) == PAGE:
-            first = len(ids)
-            page = await self._command("LRANGE", f"r{lane}", first, first + PAGE - 1)
-            ids += page
-        return ids
-
-    async def _scan(self, key: str) -> list[bytes]:
-        """The fields of a hash."""
-        fields: list[bytes] = []
-        cursor: bytes | None = None
-        while cursor != b"0":
-            at = (cursor or b"0").decode()
-            cursor, found = await self._command("HSCAN", key, at, "COUNT", PAGE)
-            fields += found[::2]
-        return fields
 
 
 def explained(task_id: str, reply: Reply) -> Explanation | None:
@@ -170,8 +117,25 @@ def explained(task_id: str, reply: Reply) -> Explanation | None:
         why=why,
         attempt=failures + 1,
         crashes=crashes,
-        progress=progress.decode(),
+        progress=progress.decode(errors="replace"),
+        task=_name_in(envelope),
+        priority=_lane_of(lane, owner),
     )
+
+
+def _name_in(envelope: bytes) -> str:
+    try:
+        return read_header(envelope)[0].name
+    except InvalidPayload:
+        return ""
+
+
+def _lane_of(lane: int, owner: bytes) -> TaskPriority | None:
+    """Where it waits, or the lane that its claim names."""
+    if owner:
+        words = owner.split(b"|")
+        lane = int(words[-2]) if len(words) > 3 and words[-2].isdigit() else -1
+    return PRIORITIES[lane] if 0 <= lane < len(PRIORITIES) else None
 
 
 def _why_parked(gate: str, ahead: int, holders: list[str]) -> str:

@@ -60,7 +60,8 @@ def settlement(session: str, finished: Finished) -> tuple[str | bytes | int, ...
             rest: int | str = milliseconds(move.delay_s)
             if move.at is not None:
                 rest = f"={milliseconds(move.at)}"
-            return lease.id, claim, code, rest, record
+            why = record.encode() + b"\n" + move.body if move.body else record
+            return lease.id, claim, code, rest, why
 
 
 def leases(session: str, claims: list[bytes | int]) -> tuple[Lease, ...]:

@@ -6,6 +6,7 @@ local function forget_dead(base, ids)
     redis.call('HDEL', base .. 'err', unpack(ids))
     redis.call('HDEL', base .. 'att', unpack(ids))
     redis.call('HDEL', base .. 'job', unpack(ids))
+    redis.call('HDEL', base .. 'prog', unpack(ids))
   end
   return #ids
 end

@@ -6,6 +6,7 @@ local function call_off(base, id, now, keep, why, queue)
   if owner then
     local process = string.match(owner, '^(.*)%.%d+|%d+|%d|%d$')
     redis.call('ZADD', base .. 'stop', now, id)
+    redis.call('HSET', base .. 'cfg', 'stops', 1)
     if process then
       local mail = string.gsub(base, '^(%b{}:j:).*$', '%1to:')
       redis.call('PUBLISH', mail .. process, 'c' .. id)
@@ -24,6 +25,8 @@ local function call_off(base, id, now, keep, why, queue)
     ring(base, queue, woken, false)
   end
   redis.call('HDEL', base .. 'job', id)
+  redis.call('HDEL', base .. 'prog', id)
+  redis.call('ZREM', base .. 'stop', id)
   local gate = redis.call('HGET', base .. 'parked', id)
   local place = gate and 'park:' .. gate or 'due'
   redis.call('HDEL', base .. 'parked', id)

@@ -40,7 +40,7 @@ if not ends or tonumber(ends) <= now then
 end
 local memory = 'x:' .. session .. ':' .. ARGV[2]
 local cfg = redis.call('HMGET', base .. 'cfg', 'shed', 'paused', 'token', 'waiting', memory,
-  'gates', 'alarm')
+  'gates', 'alarm', 'stops')
 local shed = tonumber(cfg[1] or 0)
 local open = (cfg[2] or shed >= 3) and 0 or 3 - shed
 if cfg[5] then
@@ -58,6 +58,7 @@ if cfg[5] then
   end
 end
 local guards = new_guards(base, KEYS[1], time[1] * 1000000 + time[2], cfg[6], cfg[7])
+guards.stops = cfg[8]
 guards.open, guards.most_dead, guards.dead_ms = open, tonumber(ARGV[12]), tonumber(ARGV[13])
 local stale = settle(guards, ARGV[11], session, 15, count, cfg[4], now)
 local due = -1
@@ -78,6 +79,11 @@ repeat
 until not more or rounds == 4
 local short = total > 0 and not more
 local again_in = close_guards(guards, #mine, narrow)
+local spare = (guards.promoted or 0) - #mine
+if spare > 0 then
+  -- What became ready here and does not fit here is for somebody else.
+  ring(base, ARGV[11], spare, guards.promoted_urgent)
+end
 if guards.alarm and guards.alarm ~= alarm then
   due = math.min(due < 0 and math.huge or due, math.max(0, guards.alarm - now))
   if total == 0 then

@@ -47,6 +47,7 @@ if #ids == 0 then
 end
 redis.call('HDEL', base .. 'err', unpack(ids))
 redis.call('HDEL', base .. 'att', unpack(ids))
+redis.call('HDEL', base .. 'prog', unpack(ids))
 let_rest(base)
 if #due > 0 then
   redis.call('ZADD', base .. 'due', unpack(due))

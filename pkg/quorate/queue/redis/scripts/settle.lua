@@ -1,15 +1,16 @@
 -- Settle finished tasks: five words each, id, claim (as it stands in `own`), code, number,
 -- body.
 --   d done, c cancelled: body is kept as the result for number ms · x dead: body is the note
---   r after number ms (or '=' and the ms of wall time), body is the new record
---   b the same, at the front of its lane · h until the service that number names is up
+--   r after number ms (or '=' and the ms of wall time), body is the new record and why, a
+--   line each · b the same, at the front of its lane · h until the service that number
+--   names is up
 -- A code in capitals says that the task left notes to be removed, or that others follow it;
 -- a ! behind it, that its envelope is guarded.
 -- Returns the ids that are not ours any more; nothing is done to those.
 local function settle(guards, queue, session, first, count, waiting, now)
   local base, guarded, ended = guards.base, {}, {}
   local stale, mine, over, clean, results, ends = {}, {}, {}, {}, {}, {}
-  local due, records, notes, died = {}, {}, {}, {}
+  local due, records, whys, notes, died = {}, {}, {}, {}, {}
   local back, scores, ends_of = new_lanes(), {}, {}
   local settled, finished = 0, 0
   if count == 0 then
@@ -76,9 +77,14 @@ local function settle(guards, queue, session, first, count, waiting, now)
           local ready = back[lane]
           ready[#ready + 1] = id
         end
-        if body ~= '' then
+        local record, why = string.match(body, '^([^\n]*)\n?(.*)$')
+        if record ~= '' then
           records[#records + 1] = id
-          records[#records + 1] = body
+          records[#records + 1] = record
+        end
+        if why ~= '' then
+          whys[#whys + 1] = id
+          whys[#whys + 1] = why
         end
       end
     end
@@ -92,7 +98,17 @@ local function settle(guards, queue, session, first, count, waiting, now)
   if #clean > 0 then
     redis.call('HDEL', base .. 'att', unpack(clean))
     redis.call('HDEL', base .. 'prog', unpack(clean))
-    redis.call('ZREM', base .. 'stop', unpack(clean))
+  end
+  if guards.stops then
+    local gone = {'', unpack(over)}
+    for n = 2, #died, 2 do
+      gone[#gone + 1] = died[n]
+    end
+    -- A cancellation that came too late must not strike another task of this name.
+    redis.call('ZREM', base .. 'stop', unpack(gone))
+    if redis.call('ZCARD', base .. 'stop') == 0 then
+      redis.call('HDEL', base .. 'cfg', 'stops')
+    end
   end
   if finished > 0 then
     redis.call('HDEL', base .. 'job', unpack(over))
@@ -105,6 +121,9 @@ local function settle(guards, queue, session, first, count, waiting, now)
   end
   if #records > 0 then
     redis.call('HSET', base .. 'att', unpack(records))
+  end
+  if #whys > 0 then
+    redis.call('HSET', base .. 'prog', unpack(whys))
   end
   if #died > 0 then
     tell(base, waiting, bury(guards, died, notes, now))

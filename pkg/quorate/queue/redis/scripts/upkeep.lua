@@ -33,7 +33,7 @@ local function upkeep(guards, now)
       ids[#ids + 1] = string.sub(member, 3)
     end
     redis.call('ZREM', base .. 'due', unpack(due))
-    put(base, 'RPUSH', ready)
+    guards.promoted, guards.promoted_urgent = put(base, 'RPUSH', ready), #ready['0'] > 0
   end
   local old = redis.call('ZRANGEBYSCORE', base .. 'resx', '-inf', now, 'LIMIT', 0, 1000)
   if #old > 0 then
