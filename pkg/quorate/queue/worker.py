@@ -100,7 +100,7 @@ class Worker:
             await self._cleaned_up()
         await self._tasks.close()
         for consumer in consumers:
-            consumer.running.close()
+            consumer.close()
         if self._leave_session is not None:
             self._leave_session()
             self._leave_session = None
@@ -149,7 +149,7 @@ class Worker:
 
     def _cancelled(self, task_id: str) -> None:
         for consumer in self._consumers.values():
-            consumer.running.stop(task_id, Stop.CANCEL)
+            consumer.stop(task_id, Stop.CANCEL)
 
     def _lost(self, tag: str, session: str) -> None:
         for desk in self._desks:
