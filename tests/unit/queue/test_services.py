@@ -61,7 +61,8 @@ def clock() -> ManualClock:
 @pytest.fixture
 def desk(broker, heard: Heard, clock, up, held) -> Desk:
     return Desk(
-        queue="q", tag="{t}", channel="to:p", config=QueueConfig(concurrency=4, reserved_for_high=0),
+        queue="q", tag="{t}", channel="to:p",
+        config=QueueConfig(concurrency=4, reserved_for_high=0),
         broker=broker, claims=broker, session=FakeSession(), emit=heard.emit,
         clock=clock, chance=Chance(1), is_up=up.get, held=held,
     )  # fmt: skip
