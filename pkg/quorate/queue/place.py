@@ -9,6 +9,7 @@ from typing import Protocol
 from .capabilities import EVERYTHING, Capability
 from .crew import Crew, Nobody
 from .flow_store import FlowStore
+from .held import HeldTasks
 from .ports import Broker, Claims, DeadLetters, QueueAdmin, Results
 from .redis.mailbox import Mailbox
 from .schedule_store import ScheduleStore
@@ -33,6 +34,7 @@ class Place:
     longest_attempt_s: float = math.inf
     schedules: ScheduleStore | None = None
     flows: FlowStore | None = None
+    held: HeldTasks | None = None
     crew: Crew = field(default_factory=Nobody)
 
 

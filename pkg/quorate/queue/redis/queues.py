@@ -16,6 +16,7 @@ from .broker import RedisBroker
 from .crew import RedisCrew, directory_key
 from .dead_letters import RedisDeadLetters
 from .flows import RedisFlows
+from .held import RedisHeldTasks
 from .keys import QueueKeys, queues_of_key, with_claims_key
 from .mailbox import Mailbox
 from .results import RedisResults
@@ -62,6 +63,7 @@ class RedisQueues:
                 crew=RedisCrew(calls, keys, directory_key(self._wire.keys)),
                 schedules=RedisSchedules(calls, keys),
                 flows=RedisFlows(calls, keys),
+                held=RedisHeldTasks(calls, keys),
             )
         return found
 
