@@ -7,7 +7,7 @@ distinct URL; a manager that is used alone (`get_lock_manager(url)`) opens its o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from quorate.core.clock import Chance, Clock, SystemClock, fresh_chance
 from quorate.core.errors import InvalidUrl, MissingCapability
@@ -51,6 +51,10 @@ class Backends:
     queue: str
     config: str
     queue_state: str = ""
+
+    def named(self) -> dict[str, str]:
+        """The URL of each capability that has one."""
+        return {name: url for name, url in asdict(self).items() if url}
 
     def urls(self) -> tuple[str, ...]:
         """Each distinct URL once."""

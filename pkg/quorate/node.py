@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +26,7 @@ from quorate.fitting import (
     degraded_terms,
     health_terms,
     log_settings,
+    queue_manager,
     registry_config,
 )
 from quorate.health.events import HealthChanged
@@ -35,7 +36,6 @@ from quorate.locks.door import config_of as locks_of
 from quorate.locks.manager import LockManager
 from quorate.observability.metrics import Metrics
 from quorate.observability.observer import Observer
-from quorate.queue.door import config_of as queues_of
 from quorate.queue.manager import QueueManager
 from quorate.reaching import NodeHands
 from quorate.reactions.engine import ReactionEngine
@@ -174,17 +174,13 @@ class Node:
         settings, emit = self.settings, self._events.emit
         locks = self._open[self.backends.locks]
         registry = self._open[self.backends.registry]
-        queue = self._open[self.backends.queue]
         config = self._open[self.backends.config]
         self._locks = LockManager.over(
             locks.lock_server, locks.session, locks_of(settings), emit, locks.chance
         )
         locks.sweeper.add(self._locks.sweeper_room())
         self._registry = ServiceRegistry(registry, registry_config(settings), emit)
-        state = self._open.get(self.backends.queue_state)
-        self._queue = QueueManager(
-            state or queue, queues_of(settings), emit, queue if state else None
-        )
+        self._queue = queue_manager(self.backends, self._open, settings, emit)
         self._queue.outfit(self._outfit)
         self._config = ConfigManager(
             RedisConfigStore(config.wire, config.session),
@@ -192,12 +188,10 @@ class Node:
             emit=emit,
             clock=config.clock,
         )
-        services = ServiceVerdicts(self._health, self._registry.discovery, queue.clock)
+        services = ServiceVerdicts(self._health, self._registry.discovery, locks.clock)
         self._queue.heed_services(services.is_up)
-        self._heeding = (
-            services,
-            LiveQueue(self._queue, self._config, emit, queue.clock),
-        )
+        live = LiveQueue(self._queue, self._config, emit, locks.clock)
+        self._heeding = (services, live)
         hands = NodeHands(
             self._health, self._locks, self._config, self._queue, locks.clock
         )
@@ -225,13 +219,12 @@ class Node:
 
         Its counts reach this process by itself: it opens no page of metrics.
         """
-        urls = asdict(self.backends)
+        urls = self.backends.named()
         metrics = replace(self.settings.metrics, enabled=False)
         return {
             "urls": {
                 name: self._open[url].server.address.shared
                 for name, url in urls.items()
-                if url
             },
             "settings": tree_of(replace(self.settings, metrics=metrics)),
         }
@@ -262,10 +255,9 @@ def connect(
 
     `embedded://` starts a real server of its own, `embedded://folder` shares one with
     other processes on this machine, `redis://…` and `rediss://…` use one that runs, and
-    `memory://` is for tests. Each capability may have a server of its own: locks may be
-    on `consul://…`, and the queue on `amqp://…`, with the state of its tasks in the
-    Redis `queue_state`. `settings` is the tree, or the file to load it from; without it
-    the environment decides.
+    `memory://` is for tests. Each capability may have a server of its own: locks on
+    `consul://…`, the queue on `amqp://…`, its state in the Redis `queue_state`.
+    `settings` is the tree, or its file; without it the environment decides.
 
     Raises `InvalidUrl` and `InvalidSettings` now, before anything is opened.
     """

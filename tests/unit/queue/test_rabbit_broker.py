@@ -20,6 +20,7 @@ from quorate.queue.decide import (
     Failure,
     after_cancel,
     after_failure,
+    after_hold,
     after_release,
     after_success,
     dead,
@@ -164,6 +165,19 @@ async def test_a_retry_is_a_copy_with_its_record(ann, delay_s):
     move = after_failure(lease, Failure("no", retry_after_s=delay_s), policy, Chance(1))
 
     await ann.settles(Finished(lease, move))
+    (again,) = await ann.takes()
+
+    assert (again.id, again.failures) == ("a", 1)
+
+
+async def test_what_needs_a_service_that_is_down_comes_again_as_it_was(ann, server):
+    await ann.puts("a")
+    (lease,) = await ann.takes()
+    failed = after_failure(lease, Failure("no"), CONFIG.retry, Chance(1))
+    await ann.settles(Finished(lease, failed))
+    (lease,) = await ann.takes()
+
+    await ann.settles(Finished(lease, after_hold(lease, "billing")))
     (again,) = await ann.takes()
 
     assert (again.id, again.failures) == ("a", 1)

@@ -44,6 +44,10 @@ from .reception import Harvest, Reception, next_copy
 from .sending import Sending, delay_until
 from .topology import Topology
 
+OVER = (MoveKind.DONE, MoveKind.CANCELLED)
+HELD_S = 5.0
+"""A task whose service is down comes again so often."""
+
 HOLD_S = 5.0
 """What waits here so long without room goes back, so that others can have it."""
 
@@ -195,7 +199,7 @@ class RabbitBroker:
             if letter is None:
                 stale.append(each.lease.id)
                 continue
-            if each.move.kind in (MoveKind.DONE, MoveKind.CANCELLED):
+            if each.move.kind in OVER:
                 self.memory.over(letter.id)
             done.append(letter)
         await self.reception.settle(done)
@@ -206,10 +210,10 @@ class RabbitBroker:
         again, dead = [], []
         for lease, move, _ in finished:
             letter = self.reception.held[lease.token]
-            if move.kind in (MoveKind.RETRY, MoveKind.BACK):
-                again.append((letter, move))
-            elif move.kind is MoveKind.DEAD:
+            if move.kind is MoveKind.DEAD:
                 dead.append((letter, move.body))
+            elif move.kind not in OVER:
+                again.append((letter, move))
         if again:
             now_s = self._wire.clock.now()
             await self.sending.copies(
@@ -275,6 +279,12 @@ class RabbitBroker:
 
 
 def _copy(letter: Letter, move: Move, now_s: float) -> tuple[str, Record, bytes, float]:
+    if move.kind is MoveKind.HELD:
+        # There is no place to wait for a service: so look again after a while.
+        same = letter.record
+        move = move._replace(
+            delay_s=HELD_S, record=(same.failures, same.crashes, same.bounces)
+        )
     failures, crashes, bounces = move.record
     record = next_copy(letter, failures=failures, crashes=crashes, bounces=bounces)
     return letter.id, record, letter.envelope, delay_until(move.at, now_s, move.delay_s)
