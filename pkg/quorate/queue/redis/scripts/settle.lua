@@ -65,6 +65,7 @@ local function settle(guards, queue, session, first, count, waiting, now)
         local rest = tonumber(number) or string.sub(number, 2) - now
         if rest > 0 then
           due[#due + 1] = now + rest
+          guards.rest = math.min(guards.rest or rest, rest)
           due[#due + 1] = lane .. ':' .. id
         else
           local ready = back[lane]
