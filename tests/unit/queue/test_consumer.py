@@ -552,7 +552,7 @@ async def test_a_full_worker_rests_whatever_is_due(stage):
     ],
 )
 async def test_the_soonest_of_what_is_due_counts(stage, told, rests_s):
-    """An answer with upkeep knows all that is due, any other only what it did itself."""
+    """An answer with upkeep knows all that is due, another only what it did itself."""
     for due_in_s, is_all in told:
         stage.consumer._look_forward(due_in_s, is_all=is_all)
 
