@@ -30,6 +30,7 @@ class Handler:
     takes_context: bool
     timeout_s: float | None = None
     retry: RetryPolicy | None = None
+    service: str | None = None
 
 
 class Handlers:
@@ -49,6 +50,7 @@ class Handlers:
         *,
         timeout_s: float | None = None,
         retry: RetryPolicy | None = None,
+        service: str | None = None,
     ) -> Handler:
         """Let `function` do the tasks called `name`.
 
@@ -71,7 +73,7 @@ class Handlers:
             )
         handler = Handler(
             name, function, _is_async(function), _takes_context(name, function),
-            timeout_s, retry,
+            timeout_s, retry, service and check_name(service, "service"),
         )  # fmt: skip
         self._by_name[name] = handler
         return handler

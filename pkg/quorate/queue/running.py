@@ -22,7 +22,7 @@ from quorate.core.lifecycle import Tasks
 from .ages import age_of
 from .context import TaskContext, deadline
 from .deadlines import Deadlines
-from .decide import after_release, dead, when_unknown
+from .decide import after_hold, after_release, dead, when_unknown
 from .desk import Desk
 from .envelope import read_header, read_payload
 from .events import TaskTimedOut
@@ -62,6 +62,7 @@ class Running:
         self._judge = Judge(desk)
         self.measures = Measures()
         self.known_elsewhere: frozenset[str] = frozenset()
+        self.is_away: Callable[[str], bool] = lambda _service: False
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -103,6 +104,10 @@ class Running:
         if lease.id in self._runs:
             # Lost with an earlier session and still tidying up: not twice at once.
             self._end(lease, after_release(lease, TIDY_UP_S))
+            return
+        service = header.service or handler.service
+        if service is not None and self.is_away(service):
+            self._end(lease, after_hold(lease, service))
             return
         run = Run(lease, header, payload, handler, self._desk.tag)
         run.limit_s = self._judge.limit_s(run)
