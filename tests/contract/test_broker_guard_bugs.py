@@ -13,7 +13,7 @@ from tests.contract import test_broker_rates as rates
 from tests.contract.broker_place import Party, died
 from tests.contract.test_broker_planted_bugs import Bug, with_bug
 
-from quorate.queue.redis import admin, broker, dead_letters
+from quorate.queue.redis import admin, auditor, broker, dead_letters
 from quorate.queue.views import Which
 from quorate.wire.redis import Wire, open_wire
 
@@ -331,7 +331,7 @@ BUGS = [
 MODULES: dict[str, ModuleType] = {
     "_REVIVE": dead_letters,
     "_SET_GATE": admin,
-    "_MEND": admin,
+    "_MEND": auditor,
 }
 
 

@@ -83,6 +83,19 @@ async def poison(others: int) -> None:
     os._exit(7)
 
 
+async def in_slot(slot: str, context: TaskContext) -> None:
+    """Writes down when it has the slot, and under which token."""
+    log = Path(os.environ[HISTORY]) / f"{os.getpid()}.log"
+
+    def note(what: str) -> None:
+        with log.open("a") as file:
+            file.write(f"{time.monotonic()} {what} {slot} {context.token}\n")
+
+    note("begin")
+    await asyncio.sleep(0.004)
+    note("end")
+
+
 async def stall(work_s: float, context: TaskContext) -> int:
     """Blocks the event loop, the first time."""
     with recorder().operation("complete", {"id": context.task_id}) as operation:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -21,6 +24,7 @@ from quorate.queue.events import WorkerLost
 from quorate.queue.guards import Rate, Slot, Unique
 from quorate.queue.manager import QueueManager
 from quorate.queue.model import QueueConfig, Task, TaskPriority
+from quorate.queue.views import QueueStats
 from quorate.testing.heard import Heard
 
 QUICK = QueueConfig(concurrency=16, poll_s=30.0)
@@ -76,6 +80,73 @@ async def test_tasks_of_one_key_never_run_together(
 
     assert set(most.values()) == {1}
     assert all(each == sorted(each) for each in tokens.values())
+
+
+async def test_slots_of_a_killed_worker_go_on_and_never_overlap(
+    private_server: Server,
+    heard: Heard,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(handlers.HISTORY, str(tmp_path))
+    async with (
+        Backend(
+            private_server.url, namespace="slots", terms=TERMS, emit=heard.emit
+        ) as backend,
+        QueueManager(backend, CONFIG) as queue,
+    ):
+        await queue.register_task_handler("in_slot", handlers.in_slot)
+        await queue.enqueue_many(
+            [
+                Task(name="in_slot", payload=f"k{n % 8}", slot=Slot(f"k{n % 8}"))
+                for n in range(400)
+            ]
+        )
+        await queue.start_workers(2)
+        await lines_in(tmp_path, 300)
+        victim = queue.worker_pids[0]
+        os.kill(victim, signal.SIGKILL)
+        await heard(WorkerLost, pid=victim)
+        async with asyncio.timeout(20):
+            while (stats := await queue.stats()).parked or not is_empty(stats):
+                await asyncio.sleep(0.02)
+
+    overlaps, ended, disorder = judged(tmp_path)
+    assert overlaps == []
+    assert disorder == []
+    assert ended >= 400
+
+
+def is_empty(stats: QueueStats) -> bool:
+    return not (stats.depth or stats.scheduled or sum(stats.running.values()))
+
+
+async def lines_in(folder: Path, wanted: int) -> None:
+    async with asyncio.timeout(20):
+        while sum(len(f.read_text().splitlines()) for f in folder.iterdir()) < wanted:
+            await asyncio.sleep(0.01)
+
+
+def judged(folder: Path) -> tuple[list[str], int, list[str]]:
+    """Who had a slot while another had it; how many ended; whose token went back.
+
+    Who was killed has no end: he had it for a moment at least.
+    """
+    holds: dict[str, dict[int, list[float]]] = {}
+    for file in folder.iterdir():
+        for line in file.read_text().splitlines():
+            at, _, slot, token = line.split()
+            holds.setdefault(slot, {}).setdefault(int(token), []).append(float(at))
+    overlaps, disorder, ended = [], [], 0
+    for slot, by_token in holds.items():
+        ended += sum(len(times) == 2 for times in by_token.values())
+        in_time = sorted(by_token.items(), key=lambda hold: hold[1][0])
+        for (first, before), (second, after) in itertools.pairwise(in_time):
+            if after[0] < before[-1]:
+                overlaps.append(f"{slot}: {first} and {second}")
+            if second < first:
+                disorder.append(f"{slot}: {first} before {second}")
+    return overlaps, ended, disorder
 
 
 async def test_who_waits_for_a_slot_costs_nothing_and_keeps_nobody_waiting(

@@ -89,10 +89,11 @@ class Running:
         except InvalidPayload as error:
             self._end(lease, dead(lease, DeadReason.UNDECODABLE, str(error)))
             return
-        late = too_late(lease, header, self._desk.clock.now())
-        if late is not None:
-            self._end(lease, late)
-            return
+        if header.expires_at is not None or header.deadline_at is not None:
+            late = too_late(lease, header, self._desk.clock.now())
+            if late is not None:
+                self._end(lease, late)
+                return
         handler = self._handlers.find(header.name)
         if handler is None:
             elsewhere = header.name in self.known_elsewhere

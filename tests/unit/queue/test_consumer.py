@@ -501,3 +501,16 @@ async def test_a_roll_call_without_an_answer_is_tried_again(stage):
 
     assert await caller.tick() == 1.0
     assert stage.consumer.running.stop_all(Stop.LOST) == 0
+
+
+async def test_a_full_worker_rests_whatever_is_due(stage):
+    """What is due cannot begin here; what ends here wakes the exchanger anyway."""
+    for n in range(8):
+        stage.broker.put(f"t{n}", "wait")
+    stage.broker.due_in_s = 0.0
+    stage.consumer.start()
+    await stage.until(lambda: stage.running == 8)
+
+    assert stage.consumer.rest_s() >= CONFIG.poll_s * 0.9
+    stage.gate.set()
+    await stage.settled(8)
