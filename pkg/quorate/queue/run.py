@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from enum import Enum
 
+from quorate.core.fence import TaskFence
+
 from .context import TaskContext
 from .envelope import Header
 from .handlers import Handler
@@ -25,12 +27,16 @@ class Run:
 
     __slots__ = (
         "admitted_at", "begun", "context", "ends_at", "handler", "header", "is_marked",
-        "is_read",
-        "lease", "limit_s", "payload", "stop", "task",
+        "is_read", "lease", "limit_s", "payload", "stop", "tag", "task",
     )  # fmt: skip
 
     def __init__(
-        self, lease: Lease, header: Header, payload: bytes, handler: Handler
+        self,
+        lease: Lease,
+        header: Header,
+        payload: bytes,
+        handler: Handler,
+        tag: str = "",
     ) -> None:
         self.lease = lease
         self.header = header
@@ -45,3 +51,10 @@ class Run:
         self.is_read = False
         self.context: TaskContext | None = None
         self.task: asyncio.Task[None] | None = None
+        self.tag = tag
+
+    @property
+    def fence(self) -> TaskFence:
+        """The proof of the claim under which its handler runs."""
+        lease = self.lease
+        return TaskFence(lease.id, lease.token, lease.session, self.tag)

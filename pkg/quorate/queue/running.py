@@ -16,7 +16,7 @@ from typing import cast
 from quorate.core.codec import Json
 from quorate.core.errors import InvalidPayload, StaleTokenError
 from quorate.core.failpoint import failpoint
-from quorate.core.fence import TaskFence, enter_fence
+from quorate.core.fence import enter_fence
 from quorate.core.lifecycle import Tasks
 
 from .ages import age_of
@@ -106,7 +106,7 @@ class Running:
             # Lost with an earlier session and still tidying up: not twice at once.
             self._end(lease, after_release(lease, TIDY_UP_S))
             return
-        run = Run(lease, header, payload, handler)
+        run = Run(lease, header, payload, handler, self._desk.tag)
         run.limit_s = self._judge.limit_s(run)
         run.admitted_at = asyncio.get_running_loop().time()
         self._runs[lease.id] = run
@@ -154,8 +154,7 @@ class Running:
         if self._stood_still(run, ends_at - run.limit_s):
             self._over(run, after_release(run.lease))
             return
-        lease = run.lease
-        enter_fence(TaskFence(lease.id, lease.token, lease.session, self._desk.tag))
+        enter_fence(run)
         try:
             await failpoint("queue.after_claim_before_run")
             value = await self._call(run, ends_at)

@@ -96,7 +96,7 @@ class Worker:
             await self._cleaned_up()
         await self._tasks.close()
         for consumer in consumers:
-            consumer.running.close()
+            consumer.close()
         if self._leave_session is not None:
             self._leave_session()
             self._leave_session = None
@@ -142,7 +142,7 @@ class Worker:
         queue, _, task_id = about.partition("\n")
         consumer = self._consumers.get(queue)
         if consumer is not None:
-            consumer.running.stop(task_id, Stop.CANCEL)
+            consumer.stop(task_id, Stop.CANCEL)
 
     def _lost(self, tag: str, session: str) -> None:
         for desk in self._desks:

@@ -147,7 +147,31 @@ async def test_two_exchanges_share_many_places(heard, clock):
     gate.set()
     await stage.settled(200)
 
-    assert max(r.slots.total for r in stage.broker.requests) <= 64
+    second = next(r for r in stage.broker.requests if r.exchanger == 1)
+    assert 0 < second.slots.total <= 64
+    await stage.tasks.close()
+
+
+async def test_two_share_them_with_places_kept_for_urgent_tasks_too(heard, clock):
+    """Those stay free whatever comes, which does not mean that there is little."""
+    config = QueueConfig(concurrency=128, reserved_for_high=0.1, poll_s=0.05)
+    stage = Stage(heard, clock, config)
+    gate = asyncio.Event()
+    exchange = stage.broker.exchange
+
+    async def slow(request):
+        if request.exchanger == 0 and request.finished:
+            await gate.wait()
+        return await exchange(request)
+
+    stage.broker.exchange = slow
+    for n in range(300):
+        stage.broker.put(f"t{n}")
+    stage.consumer.start()
+
+    await stage.until(lambda: any(r.exchanger == 1 for r in stage.broker.requests))
+    gate.set()
+    await stage.settled(300)
     await stage.tasks.close()
 
 
