@@ -106,7 +106,9 @@ async def test_a_handler_that_has_lost_its_task_can_write_no_more(
         while not came or config.get("made.by", "") != "the second":
             await asyncio.sleep(0.01)
     assert set(came) <= {SessionLostError, StaleTokenError}
-    assert len(came) == 2
+    # Where the configuration lies under another tag, as on a Cluster, it cannot know of
+    # the loss before it has seen the token of the next one, who comes later here.
+    assert len(came) == (2 if backend.wire.keys.config_tag == tag else 1)
     await queue.result(task, wait_s=WITHIN_S)
     assert (await queue.stats()).depth == 0
 
