@@ -23,6 +23,7 @@ from .lookup import Lookup, unknown
 from .model import DEFAULT_QUEUE, QueueConfig, Task, TaskPriority, TaskState
 from .outbox import outbox_of
 from .patience import RetryPolicy
+from .plain import UNSAID
 from .producer import Producer
 from .redis.queues import RedisQueues
 from .scheduler import Bench, Scheduler
@@ -162,24 +163,18 @@ class QueueManager(Steering, Looking, Scheduling, Flows):
         is sent; `StoreUnavailable` if nothing was enqueued; `OutcomeUnknown` if it may
         have been, and then names the id to repeat it with.
         """
+        times = (at, timeout_s, attempts, expires_s, deadline_s)
+        if delay_s == 0.0 and (task_id, unique, slot, rate, *times) == UNSAID:
+            self._lookup.used(queue)
+            return await self._producer.enqueue_plain(name, payload, queue, priority)
         return await self.carry(
             Task(
-                name=name,
-                payload=payload,
-                queue=queue,
-                priority=priority,
-                id=task_id,
-                delay_s=delay_s,
-                at=moment_of(at),
-                timeout_s=timeout_s,
-                attempts=attempts,
-                expires_s=expires_s,
-                deadline_s=deadline_s,
-                unique=unique,
-                slot=slot,
-                rate=rate,
+                name=name, payload=payload, queue=queue, priority=priority, id=task_id,
+                delay_s=delay_s, at=moment_of(at), timeout_s=timeout_s,
+                attempts=attempts, expires_s=expires_s, deadline_s=deadline_s,
+                unique=unique, slot=slot, rate=rate,
             )
-        )
+        )  # fmt: skip
 
     async def carry(self, task: Task) -> str:
         """Put a `Task` in; all of its options at hand."""
