@@ -30,6 +30,7 @@ from quorate.fitting import (
 )
 from quorate.health.events import HealthChanged
 from quorate.health.manager import HealthCheckManager
+from quorate.heeding import LiveQueue, ServiceVerdicts
 from quorate.locks.door import config_of as locks_of
 from quorate.locks.manager import LockManager
 from quorate.observability.metrics import Metrics
@@ -78,6 +79,7 @@ class Node:
         self._config: ConfigManager | None = None
         self._reactions: ReactionEngine | None = None
         self._observer: Observer | None = None
+        self._heeding: tuple[Member, ...] = ()
 
     @property
     def locks(self) -> LockManager:
@@ -147,6 +149,7 @@ class Node:
                 self.config,
                 self.queue,
                 self.health,
+                *self._heeding,
                 self.reactions,
             )
             if self.settings.metrics.enabled:
@@ -185,6 +188,12 @@ class Node:
             config_options(settings, process_environment()),
             emit=emit,
             clock=config.clock,
+        )
+        services = ServiceVerdicts(self._health, self._registry.discovery, queue.clock)
+        self._queue.heed_services(services.is_up)
+        self._heeding = (
+            services,
+            LiveQueue(self._queue, self._config, emit, queue.clock),
         )
         hands = NodeHands(
             self._health, self._locks, self._config, self._queue, locks.clock

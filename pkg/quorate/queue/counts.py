@@ -23,7 +23,11 @@ class WorkerTally:
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """What this process and its workers did. `stale` completions were refused."""
+    """What this process and its workers did. `stale` completions were refused.
+
+    `fired` tasks are those of schedules that this process has put in; `on_disk` wait in
+    its outbox.
+    """
 
     enqueued_total: int
     claimed_total: int
@@ -36,6 +40,8 @@ class QueueCounts:
     exchanges_total: int
     running: int
     workers: int
+    fired_total: int = 0
+    on_disk: int = 0
 
 
 def added_up(tallies: Iterable[WorkerTally]) -> WorkerTally:

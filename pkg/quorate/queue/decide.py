@@ -90,6 +90,11 @@ def after_release(lease: Lease, delay_s: float = 0.0) -> Move:
     return Move(MoveKind.BACK, delay_s=delay_s, record=record)
 
 
+def after_hold(lease: Lease, service: str) -> Move:
+    """Set aside until `service` is up: nothing is counted against it."""
+    return Move(MoveKind.HELD, body=service.encode())
+
+
 def after_cancel(keep_s: float) -> Move:
     """Somebody did not want it any more; that is remembered for `keep_s`."""
     return Move(MoveKind.CANCELLED, keep_s=keep_s)

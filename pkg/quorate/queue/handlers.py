@@ -31,6 +31,7 @@ class Handler:
     takes_context: bool
     timeout_s: float | None = None
     retry: RetryPolicy | None = None
+    service: str | None = None
     runs_aside: bool = False
 
 
@@ -51,6 +52,7 @@ class Handlers:
         *,
         timeout_s: float | None = None,
         retry: RetryPolicy | None = None,
+        service: str | None = None,
     ) -> Handler:
         """Let `function` do the tasks called `name`.
 
@@ -73,7 +75,8 @@ class Handlers:
             )
         handler = Handler(
             name, function, _is_async(function), _takes_context(name, function),
-            timeout_s, retry, runs_aside(function),
+            timeout_s, retry, service and check_name(service, "service"),
+            runs_aside(function),
         )  # fmt: skip
         if handler.runs_aside:
             _check_aside(handler)

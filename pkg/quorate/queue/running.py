@@ -23,7 +23,7 @@ from .ages import age_of
 from .aside import Aside
 from .context import TaskContext, deadline
 from .deadlines import Deadlines
-from .decide import after_release, dead, when_unknown
+from .decide import after_hold, after_release, dead, when_unknown
 from .desk import Desk
 from .envelope import read_header, read_payload
 from .events import TaskTimedOut
@@ -64,6 +64,7 @@ class Running:
         self._judge = Judge(desk)
         self.measures = Measures()
         self.known_elsewhere: frozenset[str] = frozenset()
+        self.is_away: Callable[[str], bool] = lambda _service: False
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -105,6 +106,10 @@ class Running:
         if lease.id in self._runs:
             # Lost with an earlier session and still tidying up: not twice at once.
             self._end(lease, after_release(lease, TIDY_UP_S))
+            return
+        service = header.service or handler.service
+        if service is not None and self.is_away(service):
+            self._end(lease, after_hold(lease, service))
             return
         run = Run(lease, header, payload, handler, self._desk.tag)
         run.limit_s = self._judge.limit_s(run)

@@ -20,11 +20,13 @@ from .counts import WorkerTally, added_up
 from .desk import Desk
 from .handlers import Handlers
 from .measures import Rows, together
+from .model import QueueConfig
 from .redis.mailbox import Mailbox
 from .roll_caller import RollCaller
 from .run import Stop
 from .scribe import Scribe
 from .tally import Tally
+from .tuning import TuningOf
 
 BEAT_S = 0.02
 CLEAN_UP_S = 5.0
@@ -83,6 +85,8 @@ class Worker:
             self._desks.append(desk)
             self._tasks.employ(RollCaller(desk, consumer, self._handlers))
             self._tasks.employ(Scribe(desk, consumer))
+            if desk.is_up is not None:
+                consumer.usher.wake = self._tasks.employ(consumer.usher).wake
             consumer.start()
 
     async def stop(self, grace_s: float) -> None:
@@ -106,6 +110,12 @@ class Worker:
         self._is_hurried = False
         self._consumers.clear()
         self._desks.clear()
+
+    def tune(self, config: QueueConfig, tuning_of: TuningOf) -> None:
+        """Work as `tuning_of` says of each queue, beyond what `config` says of all."""
+        for queue, consumer in self._consumers.items():
+            tuning = tuning_of(queue)
+            consumer.tune(tuning.applied(config), paused=tuning.paused)
 
     def hurry(self) -> None:
         """While it stops: wait no longer for running tasks."""

@@ -24,6 +24,7 @@
 -- include gates
 -- include call_off
 -- include follow
+-- include held
 -- include settle
 -- include claim
 -- include upkeep
