@@ -581,7 +581,7 @@ async def test_the_worker_of_a_running_task_is_told_to_stop_it(ann, bob):
 
     assert await bob.broker.cancel(task) is TaskState.RUNNING
 
-    await until(lambda: _is(heard, [b"c" + task.encode()]))
+    await until(lambda: _is(heard, [f"c{QUEUE}\n{task}".encode()]))
     roll = RollCall(lease.session, [task], (1, 0), [])
     assert (await ann.place.claims.roll_call(roll)).unwanted == (task,)
     await ann.settles(Finished(lease, after_cancel(60.0)))

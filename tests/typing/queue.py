@@ -1,60 +1,84 @@
-"""What a type checker says of the public names of queues. Never run."""
+"""What a type checker says of the public names of the queue. Never run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_type
 
 from quorate.queue import (
-    ErrorRule,
+    Audit,
+    DeadLetter,
+    Declared,
+    Explanation,
     QueueManager,
     QueueStats,
     QueueType,
-    Rate,
-    RetryPolicy,
-    Slot,
     Task,
+    TaskContext,
     TaskPriority,
-    Unique,
-    UniqueScope,
-    Which,
+    TaskState,
+    WorkerReport,
+    WorkerSight,
     async_task,
     get_queue_manager,
+    own_process,
 )
 
 
-@async_task(
-    queue="high_priority",
-    priority=TaskPriority.HIGH,
-    retry=RetryPolicy(3, rules=(ErrorRule(TimeoutError, attempts=5),)),
-    deadline_s=60.0,
-    unique=Unique("report:{user_id}", UniqueScope.UNTIL_STARTED),
-    slot=Slot("user:{user_id}", limit=2),
-    rate=Rate(100, per_s=60, key="reports"),
-)
-async def report(user_id: str, *, year: int = 2026) -> bytes:
-    return f"{user_id} {year}".encode()
+@async_task(queue="high_priority", priority=TaskPriority.HIGH)
+async def schedule(
+    user_id: str, requirements: dict[str, int], *, times: int = 1
+) -> int:
+    return times
+
+
+@async_task()
+@own_process
+def render(page: int) -> bytes:
+    return b""
+
+
+@own_process
+def plain(page: int) -> str:
+    return ""
 
 
 async def uses() -> None:
-    queue = await get_queue_manager(QueueType.REDIS)
+    # A declared task keeps the parameters of its function; awaiting it gives its id.
+    assert_type(await schedule("42", {"beds": 1}, times=2), str)
+    assert_type(schedule.task("42", {"beds": 1}), Task)
+    assert_type(await schedule.run("42", {"beds": 1}), int)
+    assert_type(render.run(1), bytes)
+    assert_type(plain(1), str)
+    await schedule(42, {"beds": 1})  # type: ignore[arg-type]
+    await schedule("42")  # type: ignore[call-arg]
+    await schedule("42", {"beds": 1}, often=2)  # type: ignore[call-arg]
+    schedule.task("42", ["beds"])  # type: ignore[arg-type]
+    await render("1")  # type: ignore[arg-type]
+    plain("1")  # type: ignore[arg-type]
+
+    queue = await get_queue_manager(QueueType.REDIS, "redis://localhost:6379")
     assert_type(queue, QueueManager)
-
-    assert_type(await report("ada", year=1843), str)
-    assert_type(await report.run("ada"), bytes)
-    assert_type(report.task("ada"), Task)
-    await report(42)  # type: ignore[arg-type]
-    await report("ada", yeer=1843)  # type: ignore[call-arg]
-
-    task_id = await queue.enqueue_task("send", {"to": "ada"}, slot=Slot("ada"))
-    assert_type(task_id, str)
-    await queue.enqueue_task("send", slot="ada")  # type: ignore[arg-type]
-    await queue.set_rate(Rate(10), task="send")
-    await queue.pause(task="send")
+    assert_type(await queue.enqueue_task("send", {"to": "Ada"}), str)
+    assert_type(await queue.enqueue_many([schedule.task("42", {})]), list[str])
+    assert_type(await queue.state("a"), TaskState)
     assert_type(await queue.stats(), QueueStats)
+    assert_type(await queue.explain("a"), Explanation)
+    assert_type(await queue.audit(), Audit)
+    assert_type(await queue.crew(), tuple[WorkerReport, ...])
+    assert_type(queue.workers(), tuple[WorkerSight, ...])
+    assert_type(await queue.dead_letters.list(), tuple[DeadLetter, ...])
+    await queue.enqueue_task("send", priority="high")  # type: ignore[arg-type]
 
-    which = Which(reason="poison", since=0.0)
-    assert_type(
-        await queue.dead_letters.replay(which, rate=Rate(500), dry_run=True), int
-    )
-    await queue.dead_letters.purge([task_id])
-    Rate(0.5)  # type: ignore[arg-type]
+
+async def with_context(payload: dict[str, str], context: TaskContext) -> None:
+    assert_type(context.token, int)
+    await context.progress(0.5, "half")
+
+
+wrong: Callable[[str], object] = async_task()(plain)  # type: ignore[assignment]
+right: Callable[[int], object] = async_task()(plain)
+
+
+def is_declared(task: Declared[[int], str]) -> str:
+    return task.run(1)

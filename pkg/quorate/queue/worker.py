@@ -153,8 +153,11 @@ class Worker:
         if consumer is not None:
             consumer.ring()
 
-    def _cancelled(self, task_id: str) -> None:
-        for consumer in self._consumers.values():
+    def _cancelled(self, about: str) -> None:
+        """An id alone would not do: each queue has ids of its own."""
+        queue, _, task_id = about.partition("\n")
+        consumer = self._consumers.get(queue)
+        if consumer is not None:
             consumer.stop(task_id, Stop.CANCEL)
 
     def _lost(self, tag: str, session: str) -> None:

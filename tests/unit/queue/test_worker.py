@@ -88,10 +88,23 @@ async def test_a_message_stops_a_running_task(stage):
     await stage.worker.start([stage.desk])
     await stage.begun.wait()
 
-    stage.inbox.channels["{t}:j:to:p"](b"ct")
+    stage.inbox.channels["{t}:j:to:p"](b"cq\nt")
 
     await stage.settled(1)
     assert stage.broker.moves(MoveKind.CANCELLED) == ["t"]
+
+
+async def test_a_message_about_a_task_of_that_name_elsewhere_stops_nothing(stage):
+    """Whoever gives tasks names of his own may use one in two queues."""
+    stage.broker.put("t")
+    await stage.worker.start([stage.desk])
+    await stage.begun.wait()
+
+    stage.inbox.channels["{t}:j:to:p"](b"cother\nt")
+    stage.gate.set()
+
+    await stage.settled(1)
+    assert stage.broker.moves(MoveKind.DONE) == ["t"]
 
 
 async def test_a_lost_session_reaches_the_queues_of_its_tag(stage):
