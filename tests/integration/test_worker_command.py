@@ -17,8 +17,11 @@ from tests.integration import worker_tasks as tasks
 from tests.servers import Server
 
 from quorate.backend import Backend
+from quorate.core.errors import TaskFailed
+from quorate.queue.events import TasksTakenBack
 from quorate.queue.manager import QueueManager
 from quorate.queue.model import QueueConfig, TaskState
+from quorate.testing.heard import Heard
 
 ROOT = Path(__file__).resolve().parents[2]
 FOREVER_S = 60.0
@@ -176,3 +179,25 @@ async def test_what_cannot_be_imported_is_told_before_anything_starts(
     assert command.process.returncode == 1
     assert b"No module named 'no_such_module'" in said
     assert b"worker.started" not in said
+
+
+async def test_a_cpu_task_that_kills_its_process_leaves_worker_and_neighbours_alone(
+    private_server: Server, namespace: str, heard: Heard
+) -> None:
+    config = QueueConfig(crash_budget=2)
+    backend = Backend(private_server.url, namespace=namespace, emit=heard.emit)
+    async with backend, QueueManager(backend, config) as queue:
+        await queue.start_workers(in_process=True)
+        bad, slow = await tasks.burst(), await tasks.whoami(0.3)
+        burnt = await tasks.burn(1000)
+
+        pid, total = await queue.result(burnt)
+        assert (pid != os.getpid(), total) == (True, 332833500)
+        assert await queue.result(slow) == os.getpid()
+        with pytest.raises(TaskFailed, match="poison"):
+            await queue.result(bad)
+        letters = await queue.dead_letters.list()
+
+    assert [(each.id, each.attempt) for each in letters] == [(bad, 1)]
+    assert "exit code 7" in letters[0].error
+    assert heard.count(TasksTakenBack) == 0
