@@ -23,7 +23,9 @@ from quorate.core.errors import InvalidInput
 from quorate.queue.decide import after_cancel, after_success
 from quorate.queue.events import TaskDied, TasksTakenBack
 from quorate.queue.model import TaskPriority, TaskState
+from quorate.queue.patience import RetryPolicy
 from quorate.queue.ports import Finished, Parcel, RollCall
+from quorate.resilience.backoff import constant
 from quorate.wire.redis import Wire, open_wire
 
 WITHIN_S = 5.0
@@ -331,6 +333,20 @@ async def test_a_failed_task_comes_back_with_its_record(ann):
     assert (again[0].attempt, again[0].failures) == (2, 1)
     await ann.settles(done(again[0]))
     assert not await ann.keys() & {"job", "own", "att", "due"}
+
+
+async def test_who_lets_a_task_rest_is_told_when_to_come_again(ann):
+    """Even without upkeep, or an idle worker would find it by chance."""
+    await ann.puts(2)
+    first, second = await ann.takes()
+    slow = RetryPolicy(3, constant(60.0))
+    request = await ann.request(
+        0, failed(first, Chance(1)), failed(second, Chance(1), slow)
+    )
+
+    answer = await ann.broker.exchange(replace(request, upkeep=False))
+
+    assert answer.due_in_s == 0.02
 
 
 async def test_a_task_given_back_is_the_first_of_its_lane_and_owes_nothing(ann):

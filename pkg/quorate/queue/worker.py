@@ -135,7 +135,13 @@ class Worker:
             return sum(getattr(tally, name) for tally in tallies)
 
         counts = {f"{name}_total": total(name) for name in Tally.__slots__}
-        return added_up((self._before, WorkerTally(**counts, running=running)))
+        budgets = (each.running.budgets for each in self._consumers.values())
+        now = WorkerTally(
+            **counts,
+            running=running,
+            postponed_total=sum(each.postponed for each in budgets),
+        )
+        return added_up((self._before, now))
 
     def rows(self) -> Rows:
         """The measures of all queues since this process began."""

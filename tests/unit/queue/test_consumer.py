@@ -541,6 +541,25 @@ async def test_a_full_worker_rests_whatever_is_due(stage):
     await stage.settled(8)
 
 
+@pytest.mark.parametrize(
+    ("told", "rests_s"),
+    [
+        ([(0.03, True)], 0.03),
+        ([(0.03, True), (0.01, False)], 0.01),
+        ([(0.01, True), (0.03, False)], 0.01),
+        ([(0.01, True), (None, False)], 0.01),
+        ([(0.01, True), (0.02, True)], 0.02),
+        ([(0.01, True), (None, True)], CONFIG.poll_s),
+    ],
+)
+async def test_the_soonest_of_what_is_due_counts(stage, told, rests_s):
+    """An answer with upkeep knows all that is due, another only what it did itself."""
+    for due_in_s, is_all in told:
+        stage.consumer._look_forward(due_in_s, is_all=is_all)
+
+    assert stage.consumer.rest_s() == pytest.approx(rests_s, rel=0.11)
+
+
 class SlowBegin:
     """A server that takes its time to say that a suspect may begin."""
 
