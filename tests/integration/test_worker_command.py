@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tests.servers import Server
 
 from quorate.backend import Backend
 from quorate.core.errors import TaskFailed
+from quorate.lease.lease import LeaseTerms
 from quorate.queue.events import TasksTakenBack
 from quorate.queue.manager import QueueManager
 from quorate.queue.model import QueueConfig, TaskState
@@ -55,11 +56,17 @@ class Command:
 
 
 @asynccontextmanager
-async def quorate(url: str, namespace: str, *words: str) -> AsyncIterator[Command]:
-    environment = os.environ | {
-        "QUORATE_NAMESPACE": namespace,
-        "QUORATE_LOGGING__FORMAT": "json",
-    }
+async def quorate(
+    url: str, namespace: str, *words: str, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[Command]:
+    environment = (
+        os.environ
+        | dict(environ or {})
+        | {
+            "QUORATE_NAMESPACE": namespace,
+            "QUORATE_LOGGING__FORMAT": "json",
+        }
+    )
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-c", "from quorate.cli.main import main; main()"),
@@ -201,3 +208,48 @@ async def test_a_cpu_task_that_kills_its_process_leaves_worker_and_neighbours_al
     assert [(each.id, each.attempt) for each in letters] == [(bad, 1)]
     assert "exit code 7" in letters[0].error
     assert heard.count(TasksTakenBack) == 0
+
+
+async def test_a_task_restarts_elsewhere_when_worker_and_supervisor_are_gone(
+    private_server: Server, namespace: str
+) -> None:
+    """Nobody saw them die but the server: within the session's time and 1.5 s.
+
+    With the default session of 15 s that is 16.5 s.
+    """
+    ttl_s = 1.5
+    terms = LeaseTerms(ttl_s=ttl_s, renew_every_s=0.4, retry_every_s=0.1)
+    sessions = {
+        "QUORATE_SESSION__TTL_S": str(ttl_s),
+        "QUORATE_SESSION__RENEW_EVERY_S": "0.4",
+    }
+    backend = Backend(private_server.url, namespace=namespace, terms=terms)
+    async with (
+        backend,
+        QueueManager(backend, QueueConfig()) as queue,
+        quorate(
+            private_server.url, namespace, "--processes", "1", environ=sessions
+        ) as command,
+    ):
+        (child,) = await command.hears("worker.started")
+        task = await tasks.whoami(FOREVER_S)
+
+        async def it_runs() -> bool:
+            return f"-{child['pid']}-" in (await queue.explain(task)).why
+
+        await until(it_runs)
+        await queue.start_workers(in_process=True)
+        command.process.kill()
+        os.kill(child["pid"], signal.SIGKILL)
+        killed_at = time.monotonic()
+
+        async def it_runs_here() -> bool:
+            return f"-{os.getpid()}-" in (await queue.explain(task)).why
+
+        await until(it_runs_here)
+        took_s = time.monotonic() - killed_at
+        told = await queue.explain(task)
+        await queue.cancel(task)
+
+    assert took_s <= ttl_s + 1.5
+    assert (told.attempt, told.crashes) == (1, 1)
