@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from quorate.core.errors import DeadlockError, LockNotGranted
 
@@ -14,22 +13,7 @@ from .faults import lost_error
 from .hold import Hold, owner_id
 from .model import HolderFacts, LockStats, LockType, shown
 from .order import LockOrder
-
-
-@dataclass(slots=True)
-class Tally:
-    """The counts behind `LockStats`."""
-
-    acquired: int = 0
-    reentered: int = 0
-    contended: int = 0
-    passed: int = 0
-    deadlocks: int = 0
-    denied: int = 0
-    lost: int = 0
-    waiting: int = 0
-    wait_s: float = 0.0
-    hold_s: float = 0.0
+from .tally import Tally
 
 
 class Holdings:
@@ -77,9 +61,7 @@ class Holdings:
         self._holds[hold.id] = hold
         self._inside += 1
         self._all_out.clear()
-        self.tally.acquired += 1
-        self.tally.contended += attempt.contended
-        self.tally.wait_s += now - attempt.started
+        self.tally.entered(attempt, now)
 
     def enter_again(self, hold: Hold, attempt: Attempt) -> None:
         """The owner enters once more what it holds, without the server.
@@ -109,7 +91,7 @@ class Holdings:
         if hold.entries:
             return False
         del self._owned[hold.owner, hold.wish.name]
-        self.tally.hold_s += self._parts.now() - hold.since
+        self.tally.left(hold, self._parts.now())
         self._inside -= 1
         if not self._inside:
             self._all_out.set()
@@ -150,7 +132,7 @@ class Holdings:
 
     def tell_lost(self, hold: Hold, why: str) -> None:
         """Count and tell that somebody inside has lost its lock."""
-        self.tally.lost += 1
+        self.tally.lost(hold.wish)
         self._parts.emit(
             LockLost(
                 lock=shown(hold.wish.name),
@@ -166,7 +148,7 @@ class Holdings:
         wish, now = attempt.wish, self._parts.now()
         here = [h for h in self._holds.values() if h.wish.name == wish.name]
         held_by = str((here[0].facts(now) if here else attempt.held_by) or "")
-        self.tally.denied += 1
+        self.tally.denied(wish)
         self._parts.emit(
             LockDenied(
                 lock=shown(wish.name),
@@ -195,17 +177,4 @@ class Holdings:
         return [hold.facts(now) for hold in self._holds.values() if hold.entries]
 
     def stats(self) -> LockStats:
-        tally = self.tally
-        return LockStats(
-            acquired_total=tally.acquired,
-            reentered_total=tally.reentered,
-            contended_total=tally.contended,
-            passed_total=tally.passed,
-            deadlocks_total=tally.deadlocks,
-            denied_total=tally.denied,
-            lost_total=tally.lost,
-            wait_s_total=tally.wait_s,
-            hold_s_total=tally.hold_s,
-            held=len(self._holds),
-            waiting=tally.waiting,
-        )
+        return self.tally.stats(len(self._holds))

@@ -28,6 +28,7 @@ class Wish:
     """One lock for one block. `owner` "" is the running task. Seconds.
 
     `at_least_for_s`: the lock stays taken so long even if the block is over before.
+    `template`: what it is counted as.
     `weight` of `permits`: what is wanted of a semaphore, whose `lock_type` is SHARED.
     `replicas`: so many must have the grant.
     """
@@ -43,6 +44,7 @@ class Wish:
     priority: int = 0
     weight: int = 0
     permits: int = 0
+    template: str = "(block)"
     replicas: int = 0
 
     @property
