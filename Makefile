@@ -25,7 +25,7 @@ demo: set-up ## see it all at work: services, workers, and one of them killed
 test: set-up ## prove it: style, types, architecture, and every ring of tests
 	@$(PY) scripts/run_tests.py $(ARGS)
 
-faults: set-up ## harm it: kill, stop, stall and starve locks, and judge what they did
+faults: set-up ## harm it: kill, stop and cut off locks and queues, and judge what they did
 	@$(PY) -m tests.faults $(ARGS)
 
 bench: set-up ## measure it all: every tests/bench/bench_*.py, one after the other

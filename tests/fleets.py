@@ -67,8 +67,11 @@ def at_once(work: Iterable[Callable[[], T]]) -> list[T]:
 class SentinelProcess(Server):
     """One Sentinel, which is the same program in another mode."""
 
-    def __init__(self, directory: Path, kind: Kind, watched: Server) -> None:
+    def __init__(
+        self, directory: Path, kind: Kind, watched: Server, down_after_ms: int
+    ) -> None:
         super().__init__(directory, ServerSettings(kind=kind))
+        self._down_after_ms = down_after_ms
         self.port = free_port()
         self.id = secrets.token_hex(20)
         self._watched = watched
@@ -110,7 +113,7 @@ class SentinelProcess(Server):
             f"dir {self.directory}",
             f"sentinel myid {self.id}",
             f"sentinel monitor {SERVICE} 127.0.0.1 {self._watched.port} 2",
-            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}",
+            f"sentinel down-after-milliseconds {SERVICE} {self._down_after_ms}",
             f"sentinel failover-timeout {SERVICE} {FAILOVER_TIMEOUT_MS}",
             *([f"sentinel auth-pass {SERVICE} {password}"] if password else []),
             *self._others,
@@ -127,8 +130,10 @@ class SentinelSet:
         *,
         replicas: int = 2,
         password: str = "",
+        options: dict[str, str] | None = None,
+        down_after_ms: int = DOWN_AFTER_MS,
     ) -> None:
-        options = dict(QUICK_REPLICATION)
+        options = {**QUICK_REPLICATION, **(options or {})}
         if password:
             options["masterauth"] = password
         settings = ServerSettings(kind=kind, password=password, options=options)
@@ -136,7 +141,9 @@ class SentinelSet:
             Server(directory / f"server-{n}", settings) for n in range(replicas + 1)
         ]
         self.sentinels = [
-            SentinelProcess(directory / f"sentinel-{n}", kind, self.servers[0])
+            SentinelProcess(
+                directory / f"sentinel-{n}", kind, self.servers[0], down_after_ms
+            )
             for n in range(3)
         ]
 
@@ -184,6 +191,18 @@ class SentinelSet:
             "consent", lambda: sentinel.execute_command("SENTINEL", "FAILOVER", SERVICE)
         )
         until("the switch", lambda: self.master is not before)
+
+    def cut_off_replicas(self) -> None:
+        """From now on replicas hear nothing of what the master does."""
+        for replica in self.replicas:
+            replica.admin.config_set("masterauth", "none-of-yours")
+        self.master.admin.execute_command("CLIENT", "KILL", "TYPE", "replica")
+
+    def reconnect_replicas(self) -> None:
+        """Whoever is a replica now hears of its master again."""
+        for server in self.servers:
+            if server.is_running:
+                server.admin.config_set("masterauth", server.password)
 
     def stop(self) -> None:
         at_once([server.stop for server in (*self.sentinels, *self.servers)])

@@ -50,4 +50,5 @@ def degraded_terms(settings: Settings) -> DegradedTerms:
         enter_after_s=reactions.enter_after_s,
         leave_after_s=reactions.leave_after_s,
         dwell_s=reactions.dwell_s,
+        deepen_after_s=reactions.deepen_after_s,
     )

@@ -19,6 +19,7 @@ from quorate.reactions.view import Dependency, DependencyState
 from quorate.verdict.model import HealthState
 
 DEGRADED_MODE = "service.degraded_mode"
+DEGRADED_LEVEL = "service.degraded_level"
 REACTOR_LOCK = "quorate/reactor"
 A_YEAR_S = 365 * 86_400.0
 
@@ -45,7 +46,7 @@ class NodeHands:
         self._config = config
         self._queue = queue
         self._clock = clock
-        self._known = (-1, "")
+        self._known: dict[str, tuple[int, str]] = {}
 
     def dependencies(self) -> tuple[Dependency, ...]:
         """Each check: its state, since when, and its last message."""
@@ -68,22 +69,31 @@ class NodeHands:
         )
 
     async def stored(self) -> Stored:
-        """The value from memory; who wrote it is asked for once a revision."""
-        stored = self._config.stored(DEGRADED_MODE)
-        if stored.version != self._known[0]:
-            commits = await self._config.history(DEGRADED_MODE, limit=1)
-            self._known = (stored.version, commits[0].author if commits else "")
-        author = self._known[1] if stored.version else ""
-        if stored.version and not author:
-            author = "the application"
-        return Stored(value=stored.value is True, author=author)
+        """The values from memory; who wrote them is asked for once a revision."""
+        mode = self._config.stored(DEGRADED_MODE)
+        level = self._config.stored(DEGRADED_LEVEL)
+        text = level.value if isinstance(level.value, str) else ""
+        return Stored(
+            value=mode.value is True,
+            author=await self._author(DEGRADED_MODE, mode.version),
+            level=text,
+            level_author=await self._author(DEGRADED_LEVEL, level.version),
+        )
+
+    async def _author(self, key: str, revision: int) -> str:
+        """Who wrote it at `revision`; empty if nobody did."""
+        if self._known.get(key, (0, ""))[0] != revision:
+            commits = await self._config.history(key, limit=1)
+            self._known[key] = (revision, commits[0].author if commits else "")
+        author = self._known[key][1] if key in self._known else ""
+        return author or "the application" if revision else ""
 
     async def store(self, values: dict[str, object], comment: str) -> int:
         """One transaction, one revision, with its cause."""
         revision = await self._config.set_many(
             values, Terms(author=AUTHOR, comment=comment)
         )
-        self._known = (revision, AUTHOR)
+        self._known |= dict.fromkeys(values, (revision, AUTHOR))
         return revision
 
     async def shed_level(self) -> int | None:

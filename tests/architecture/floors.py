@@ -52,6 +52,7 @@ PLACES = {
     "tenacity": ("resilience/*",),
     "watchfiles": ("config/sources/*", "cli/*"),
     "typer click rich": ("cli/*", "console/*"),
+    "cronsim": ("queue/timetable.py",),
 }
 PLACE_OF = {
     library: place for names, place in PLACES.items() for library in names.split()

@@ -17,7 +17,6 @@ KEYLESS = {"TIME"}
 HANDED_IN = {
     "queue/redis/scripts/ring.lua": {"channel"},
     "queue/redis/scripts/tell.lua": {"channel"},
-    "queue/redis/scripts/cancel.lua": {"ARGV"},
 }
 """Channels that Python gave with the tag of the queue in front."""
 

@@ -1,11 +1,11 @@
-"""Runs the fault runs of locks and writes the page on what came of them.
+"""Runs the fault runs and writes the pages on what came of them.
 
-    python -m tests.faults [--scale 0.05] [--seed N] [--only "L2" --only "L5 none"]
+    python -m tests.faults [locks] [queue] [--scale 0.05] [--seed N] [--only "L2" …]
 
 Scale 1.0 is the full size. Everything is drawn from the seed; seed, plan and history of
 each run stay in the directory that is printed. Without `--only` the planted bugs are
-tried too, and the page docs/reliability/locks.md is written anew. The exit code is 1
-unless every run is valid and every bug is caught.
+tried too, and the pages in docs/reliability are written anew. The exit code is 1 unless
+every run is valid and every bug is caught.
 """
 
 from __future__ import annotations
@@ -17,21 +17,26 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.faults.campaign import Caught, campaign, planted
-from tests.faults.lock_page import write_page
-from tests.faults.lock_runs import RUNS
+from tests.faults.campaign import Caught, Suite, campaign, planted
+from tests.faults.page import write_page
 from tests.faults.stage import Result
+from tests.faults.suites import SUITES
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability" / "locks.md"
+PAGES = Path(__file__).resolve().parents[2] / "docs" / "reliability"
+RUNS = [name for suite in SUITES.values() for name in suite.runs]
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Harm locks, and judge what they did.")
+    parser = argparse.ArgumentParser(description="Harm it, and judge what it did.")
+    parser.add_argument("subjects", nargs="*", help=", ".join(SUITES))
     parser.add_argument("--scale", type=float, default=0.05, help="1.0 is full size")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
-    parser.add_argument("--only", action="append", metavar="RUN", choices=list(RUNS))
+    parser.add_argument("--only", action="append", metavar="RUN", choices=RUNS)
     parser.add_argument("--directory", type=Path, help="where the histories go")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if unknown := [name for name in given.subjects if name not in SUITES]:
+        parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(SUITES)}")
+    return given
 
 
 def show(result: Result) -> None:
@@ -51,26 +56,38 @@ def show_bug(bug: Caught) -> None:
     print(f"planted: {bug.title}: {what} ({bug.took_s:.1f} s)", flush=True)
 
 
-async def main() -> int:
-    given = arguments()
-    directory = given.directory or Path(tempfile.mkdtemp(prefix="quorate-faults-"))
-    print(f"seed {given.seed}, scale {given.scale:g}, histories in {directory}")
+async def harm(suite: Suite, directory: Path, given: argparse.Namespace) -> int:
+    """All runs of a suite. How many runs and bugs did not come out as they should."""
+    names = [name for name in suite.runs if not given.only or name in given.only]
     results, left_out = await campaign(
-        directory, given.seed, given.scale, given.only or list(RUNS), show
+        suite, directory, given.seed, given.scale, names, show
     )
     for reason in left_out:
         print(reason)
     caught: list[Caught] = []
     if not given.only:
-        caught = await planted(directory, given.seed, show_bug)
-        command = f"make faults ARGS='--scale {given.scale:g} --seed {given.seed}'"
-        write_page(PAGE, command, results, caught, left_out)
+        caught = await planted(suite, directory, given.seed, show_bug)
+        size = f"--scale {given.scale:g} --seed {given.seed}"
+        command = f"make faults ARGS='{suite.name} {size}'"
+        page = PAGES / f"{suite.name}.md"
+        write_page(suite, page, command, results, caught, left_out)
     bad = [result.run for result in results if result.ruling != "valid"]
     missed = [bug.title for bug in caught if not bug.is_caught]
     valid, found = len(results) - len(bad), len(caught) - len(missed)
-    print(f"{valid} of {len(results)} runs valid; "
+    print(f"{suite.name}: {valid} of {len(results)} runs valid; "
           f"{found} of {len(caught)} planted bugs caught")  # fmt: skip
-    return int(bool(bad or missed))
+    return len(bad) + len(missed)
+
+
+async def main() -> int:
+    given = arguments()
+    directory = given.directory or Path(tempfile.mkdtemp(prefix="quorate-faults-"))
+    print(f"seed {given.seed}, scale {given.scale:g}, histories in {directory}")
+    bad = 0
+    for name, suite in SUITES.items():
+        if not given.subjects or name in given.subjects:
+            bad += await harm(suite, directory / name, given)
+    return int(bool(bad))
 
 
 if __name__ == "__main__":

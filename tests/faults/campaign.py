@@ -8,13 +8,13 @@ it counts as missed: a fault has to fall upon the right moment.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.faults.bugs import Bug
 from tests.faults.fake_clock import MissingCompiler
-from tests.faults.lock_bugs import BUGS, Bug
-from tests.faults.lock_runs import run
+from tests.faults.running import Run, perform
 from tests.faults.stage import Result, Stage
 from tests.servers import MissingServer
 
@@ -34,7 +34,23 @@ class Caught:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """The runs of one subject, the bugs they have to catch, and words for its page.
+
+    `counted` is the number of each run that stands in the table.
+    """
+
+    name: str
+    runs: Mapping[str, Run]
+    bugs: Mapping[str, Bug]
+    head: str
+    words: str
+    counted: str
+
+
 async def campaign(
+    suite: Suite,
     directory: Path,
     seed: int,
     scale: float,
@@ -47,7 +63,7 @@ async def campaign(
     for name in names:
         place = directory / name.replace(" ", "-")
         try:
-            result = await run(name, Stage(place, seed, scale))
+            result = await perform(suite.runs, name, Stage(place, seed, scale))
         except (MissingCompiler, MissingServer) as error:
             left_out.append(f"{name} was left out: {error}")
             continue
@@ -57,23 +73,25 @@ async def campaign(
 
 
 async def planted(
-    directory: Path, seed: int, told: Callable[[Caught], None]
+    suite: Suite, directory: Path, seed: int, told: Callable[[Caught], None]
 ) -> list[Caught]:
     """What became of each planted bug."""
     found: list[Caught] = []
-    for name, bug in BUGS.items():
-        found.append(caught := await catches(directory, name, bug, seed))
+    for name in suite.bugs:
+        caught = await catches(suite, directory, name, seed)
+        found.append(caught)
         told(caught)
     return found
 
 
-async def catches(directory: Path, name: str, bug: Bug, seed: int) -> Caught:
+async def catches(suite: Suite, directory: Path, name: str, seed: int) -> Caught:
     """Run with the bug planted until it is caught, or tried often enough."""
-    began = time.monotonic()
+    began, bug = time.monotonic(), suite.bugs[name]
     result: Result | None = None
     for attempt in range(TRIES):
         place = directory / "planted" / f"{name}-{attempt}"
-        result = await run(bug.run, Stage(place, seed + attempt, BUG_SCALE, (name,)))
+        stage = Stage(place, seed + attempt, BUG_SCALE, (name,))
+        result = await perform(suite.runs, bug.run, stage)
         if result.ruling == "invalid":
             break
     assert result is not None

@@ -31,6 +31,8 @@ class Crew:
     """Who works, at what, under which terms.
 
     A hold lasts up to `hold_s`; one of five up to so many times that (`pieces`).
+    `kind`: lock, reentrant, readers or semaphore. A `careless` holder is only told of
+    a loss (`on_loss="flag"`), and writes nevertheless.
     """
 
     processes: int = 4
@@ -41,6 +43,10 @@ class Crew:
     restless: bool = True
     passing_s: float = 0.05
     timeout_s: float = 1.0
+    kind: str = "lock"
+    careless: float = 0.0
+    replicas: int = 0
+    strict: bool = False
     terms: LeaseTerms = TERMS
     bugs: tuple[str, ...] = ()
 
@@ -48,10 +54,17 @@ class Crew:
 class Worker:
     """One place in the crew, and the process that fills it now."""
 
-    def __init__(self, name: str, order: dict[str, object], tasks: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        order: dict[str, object],
+        begin: tuple[object, ...],
+        module: str = "tests.faults.lock_worker",
+    ) -> None:
         self.name = name
-        self._order = order
-        self._tasks = tasks
+        self.settings = order
+        self._begin = begin
+        self._module = module
         self._life = 0
         self._process: asyncio.subprocess.Process | None = None
         self._told: asyncio.Queue[dict[str, object]] = asyncio.Queue()
@@ -59,10 +72,10 @@ class Worker:
 
     async def start(self) -> None:
         self._life += 1
-        order = self._order | {"proc": f"{self.name}.{self._life}"}
+        order = self.settings | {"proc": f"{self.name}.{self._life}"}
         self._told = asyncio.Queue()
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.faults.lock_worker", json.dumps(order)),
+            *(sys.executable, "-m", self._module, json.dumps(order)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd=ROOT,
@@ -83,13 +96,28 @@ class Worker:
                 pass
         return told
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    async def gone(self, within_s: float) -> int:
+        """Wait until it has ended by itself. Its exit code."""
+        assert self._process is not None
+        async with asyncio.timeout(within_s):
+            return await self._process.wait()
+
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self._signal(signal.SIGTERM)
 
     async def restart(self) -> None:
         await self.end()
         await self.start()
-        self.order("work", self._tasks)
+        self.order(*self._begin)
 
     def pause(self) -> None:
         self._signal(signal.SIGSTOP)
@@ -152,13 +180,20 @@ class Fleet:
                 "hold_s": crew.hold_s,
                 "pieces": crew.pieces,
                 "restless": crew.restless,
-                "passing_s": crew.passing_s,
+                "kind": crew.kind,
+                "careless": crew.careless,
+                "config": {
+                    "passing_s": crew.passing_s,
+                    "replicas": crew.replicas,
+                    "replicas_within_s": 0.5,
+                    "strict": crew.strict,
+                },
                 "timeout_s": crew.timeout_s,
                 "terms": asdict(crew.terms),
                 "bugs": crew.bugs,
             }
             name = f"w{index + 1}"
-            self.workers[name] = Worker(name, order, crew.tasks)
+            self.workers[name] = Worker(name, order, ("work", crew.tasks))
 
     async def start(self) -> None:
         await asyncio.gather(*(worker.start() for worker in self.workers.values()))

@@ -8,10 +8,9 @@ the others are gone.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from types import ModuleType
+from dataclasses import replace
+
+from tests.faults.bugs import Bug, by_name, make_wrong
 
 from quorate.lease.lease import Lease
 from quorate.lease.session import Membership, Session
@@ -23,19 +22,6 @@ from quorate.locks.redis import RedisLocks
 from quorate.locks.waiting import Bids
 from quorate.locks.wish import Wish
 from quorate.wire import sessions as redis_sessions
-
-
-def make_wrong(
-    room: ModuleType, names: tuple[str, ...], right: str, wrong: str
-) -> None:
-    """Change a line in the scripts of `room` that have it."""
-    scripts = {name: getattr(room, name) for name in names}
-    if not any(right in script.text for script in scripts.values()):
-        raise LookupError(f"no script has the line {right!r} any more")
-    for name, script in scripts.items():
-        text = script.text.replace(right, wrong)
-        sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-        setattr(room, name, replace(script, text=text, sha=sha))
 
 
 def _locks(right: str, wrong: str) -> None:
@@ -81,16 +67,13 @@ def renewal_that_revives() -> None:
 def no_check_after_waiting() -> None:
     """Who wakes up from waiting believes the grant, however old (etcd#11456)."""
 
-    async def outcome(self: Bids, bid: Bid, wish: Wish) -> Hold | None:
-        while bid.is_open:
-            bid.bell = asyncio.get_running_loop().create_future()
-            await bid.bell
+    def take(self: Bids, bid: Bid, wish: Wish) -> Hold | None:
         self._bids.pop(bid.ask.id, None)
         if bid.granted is None:
             return None
         return Hold(bid.ask.id, wish, bid.granted, self._parts.session)
 
-    Bids.outcome = outcome  # type: ignore[method-assign]
+    Bids.take = take  # type: ignore[method-assign]
     Bids.session_lost = lambda *_: None  # type: ignore[method-assign]
 
 
@@ -108,35 +91,23 @@ def cancellation_swallowed() -> None:
     """A cancelled acquire tries again instead of letting the cancellation through."""
     take = LockDesk.take
 
-    async def stubborn(self: LockDesk, wish: Wish) -> Hold:
+    async def stubborn(self: LockDesk, wish: Wish, task: asyncio.Task[object]) -> Hold:
         try:
-            return await take(self, wish)
+            return await take(self, wish, task)
         except asyncio.CancelledError:
-            return await take(self, wish)
+            return await take(self, wish, task)
 
     LockDesk.take = stubborn  # type: ignore[method-assign]
 
 
-@dataclass(frozen=True, slots=True)
-class Bug:
-    """What is wrong, how to plant it, and the run that has to catch it."""
-
-    title: str
-    plant: Callable[[], None]
-    run: str
-
-
-BUGS = {
-    bug.plant.__name__: bug
-    for bug in (
-        Bug("release without a check of the owner", release_without_owner_check, "L2"),
-        Bug("a renewal that revives a dead session", renewal_that_revives, "L3"),
-        Bug("no check after waiting", no_check_after_waiting, "L3"),
-        Bug("tokens by a counter alone, counter lost", tokens_by_counter, "L5 none"),
-        Bug("a grant to a dead session", grant_to_the_dead, "L7 ends"),
-        Bug("CancelledError swallowed in acquire", cancellation_swallowed, "L9"),
-    )
-}
+BUGS = by_name(
+    Bug("release without a check of the owner", release_without_owner_check, "L2"),
+    Bug("a renewal that revives a dead session", renewal_that_revives, "L3"),
+    Bug("no check after waiting", no_check_after_waiting, "L3"),
+    Bug("tokens by a counter alone, counter lost", tokens_by_counter, "L5 none"),
+    Bug("a grant to a dead session", grant_to_the_dead, "L7 ends"),
+    Bug("CancelledError swallowed in acquire", cancellation_swallowed, "L9"),
+)
 
 
 def plant(name: str) -> None:

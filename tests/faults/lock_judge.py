@@ -12,28 +12,55 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import TypeVar
 
 from quorate.testing.history import History, Operation
 from quorate.testing.models import Holding, Mutex
+from quorate.testing.shared_models import Permits, ReadersWriter, Semaphore, Sharing
 from quorate.testing.verdict import Verdict
 
+S = TypeVar("S")
 NS = 1_000_000_000
 FOR_EVER = 2**63
 
 
-class CheckedMutex(Mutex):
-    """A mutex whose holders may ask whether they still hold it.
+def check_steps(state: S, operation: Operation, *, holds: bool) -> Sequence[S] | None:
+    """What a `check` says: True only while its owner holds; False says nothing.
 
-    check {"owner": o} → True only while o is the owner; False says nothing
+    None for an operation of another kind.
     """
+    if operation.f != "check":
+        return None
+    wrong = operation.is_known and operation.result is True and not holds
+    return () if wrong else (state,)
+
+
+class CheckedMutex(Mutex):
+    """A mutex whose holders may ask whether they still hold it."""
 
     def step(self, state: Holding, operation: Operation) -> Sequence[Holding]:
-        if operation.f == "check":
-            wrong = operation.is_known and operation.result is True
-            if wrong and state.owner != operation.args["owner"]:
-                return ()
-            return (state,)
-        return super().step(state, operation)
+        holds = state.owner == operation.args["owner"]
+        checked = check_steps(state, operation, holds=holds)
+        return super().step(state, operation) if checked is None else checked
+
+
+class CheckedReaders(ReadersWriter):
+    """The same of a lock with readers."""
+
+    def step(self, state: Sharing, operation: Operation) -> Sequence[Sharing]:
+        owner = operation.args["owner"]
+        holds = state.writer == owner or owner in state.readers
+        checked = check_steps(state, operation, holds=holds)
+        return super().step(state, operation) if checked is None else checked
+
+
+class CheckedSemaphore(Semaphore):
+    """The same of permits."""
+
+    def step(self, state: Permits, operation: Operation) -> Sequence[Permits]:
+        holds = any(owner == operation.args["owner"] for owner, _ in state)
+        checked = check_steps(state, operation, holds=holds)
+        return super().step(state, operation) if checked is None else checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +87,28 @@ class Excuse:
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """A hold as its owner saw it. `until_ns` is FOR_EVER if nobody saw its end."""
+    """A hold as its owner saw it. `until_ns` is FOR_EVER if nobody saw its end.
+
+    `denied`: the check that first told its owner that it had lost it.
+    """
 
     acquire: Operation
     release: Operation | None
+    denied: Operation | None = None
 
     @property
     def proc(self) -> str:
         return self.acquire.proc
+
+    @property
+    def is_careless(self) -> bool:
+        """Whoever is only told of a loss learns of it when it looks."""
+        return bool(self.acquire.args.get("careless"))
+
+    def goes_with(self, other: Belief) -> bool:
+        """Both may be right: two readers, or two holders of permits."""
+        mine, others = self.acquire.args, other.acquire.args
+        return "weight" in mine or bool(mine.get("shared") and others.get("shared"))
 
     @property
     def asked_ns(self) -> int:
@@ -79,7 +120,8 @@ class Belief:
 
     @property
     def until_ns(self) -> int:
-        return self.release.called_ns if self.release else FOR_EVER
+        until_ns = self.release.called_ns if self.release else FOR_EVER
+        return min(until_ns, self.denied.called_ns) if self.denied else until_ns
 
     def over_ns(self, excuses: Iterable[Excuse]) -> int:
         """When it was over at the latest, as far as an excuse says so."""
@@ -90,8 +132,12 @@ class Belief:
 def beliefs(history: History) -> list[Belief]:
     """The holds that somebody was inside. Who never came in held nothing."""
     ends = {op.args["owner"]: op for op in history.of("release")}
+    denied: dict[str, Operation] = {}
+    for op in history.of("check"):
+        if op.result is False:
+            denied.setdefault(op.args["owner"], op)
     return [
-        Belief(op, ends.get(op.args["owner"]))
+        Belief(op, ends.get(op.args["owner"]), denied.get(op.args["owner"]))
         for op in history.of("acquire")
         if op.is_known
     ]
@@ -160,7 +206,9 @@ def tokens_grow(history: History) -> Verdict:
             while at < len(given) and (given[at].returned_ns or 0) < op.called_ns:
                 highest = max(highest, given[at].result)
                 at += 1
-            if op.result <= highest:
+            # Readers share the token of the writer before them.
+            least = highest if op.args.get("shared") else highest + 1
+            if op.result < least:
                 why = f"{name}: token {op.result} after {highest} had been given"
                 return Verdict("invalid", judged, why, op)
     return Verdict("valid", judged)
@@ -173,7 +221,8 @@ def overlaps(history: History) -> int:
         holds.sort(key=lambda hold: hold.since_ns)
         ended = [hold for hold in holds if hold.until_ns != FOR_EVER]
         count += sum(
-            before.until_ns > after.since_ns for before, after in pairwise(ended)
+            before.until_ns > after.since_ns and not before.goes_with(after)
+            for before, after in pairwise(ended)
         )
     return count
 
@@ -246,6 +295,8 @@ def noticed_after_s(history: History, longest_s: float) -> tuple[list[float], in
         for hold in beliefs(history):
             if not hold.proc.startswith(proc) or hold.release is None:
                 continue
+            if hold.is_careless:
+                continue
             if hold.since_ns <= op.called_ns and hold.until_ns >= middle_ns:
                 soon.append(max(0, hold.until_ns - op.returned_ns) / NS)
                 unnoticed += hold.release.result is True
@@ -257,7 +308,7 @@ def losses_after_s(history: History) -> list[float]:
     lost: list[float] = []
     for op in history.of("sessions_end"):
         for hold in beliefs(history):
-            if hold.release is None or hold.release.is_known:
+            if hold.release is None or hold.release.is_known or hold.is_careless:
                 continue
             within = op.called_ns <= hold.until_ns <= op.called_ns + NS
             if hold.since_ns <= op.called_ns and within:

@@ -1,4 +1,4 @@
-"""The fault runs of locks, L1 to L10: real servers, real processes, real signals.
+"""The fault runs of locks, L1 to L11: real servers, real processes, real signals.
 
 Each takes a stage and returns its result. The sizes are those of a full run at scale
 1.0. What a run harms and what must hold nevertheless is said where it is made.
@@ -6,10 +6,10 @@ Each takes a stage and returns its result. The sizes are those of a full run at 
 
 from __future__ import annotations
 
-import asyncio
-
 from tests.faults.cancelling import l9_cancelled_everywhere
+from tests.faults.failover_runs import l6_failover
 from tests.faults.fleet import Crew
+from tests.faults.kind_runs import l11_other_kind
 from tests.faults.lock_judge import next_grants_s, noticed_after_s, percentile
 from tests.faults.running import (
     Run,
@@ -18,6 +18,7 @@ from tests.faults.running import (
     none,
     notice,
     own_stops,
+    perform,
     plan_of,
     quiesce,
     seconds_of,
@@ -107,7 +108,7 @@ async def l2_killed_holders(stage: Stage) -> Result:
 async def l3_stopped_holders(stage: Stage) -> Result:
     """Processes stand still by SIGSTOP for half to three times the ttl and go on."""
     server = stage.server()
-    crew = crew_of(stage, Crew(names=8, hold_s=0.04, pieces=30))
+    crew = crew_of(stage, Crew(names=8, hold_s=0.04, pieces=30, careless=0.3))
     fleet = stage.fleet(crew, server.url)
     pauses = stage.sized(PAUSES, 3)
     ttl_s = crew.terms.ttl_s
@@ -143,7 +144,7 @@ async def l3_stopped_holders(stage: Stage) -> Result:
 async def l4_stalled_loops(stage: Stage) -> Result:
     """A blocking call holds the event loop up beyond what the keeper covers."""
     server = stage.server()
-    crew = crew_of(stage, Crew(names=8, hold_s=0.04, pieces=30))
+    crew = crew_of(stage, Crew(names=8, hold_s=0.04, pieces=30, careless=0.3))
     fleet = stage.fleet(crew, server.url)
     stalls = stage.sized(STALLS, 4)
     terms = crew.terms
@@ -262,18 +263,20 @@ RUNS: dict[str, Run] = {
     "L5 none": l5_restarted_server("none"),
     "L5 everysec": l5_restarted_server("everysec"),
     "L5 always": l5_restarted_server("always"),
+    "L6 default": l6_failover(safe=False),
+    "L6 safe": l6_failover(safe=True),
     "L7 +1 h": l7_clock_jumps(3600),
     "L7 -1 h": l7_clock_jumps(-3600),
     "L7 ends": l7_sessions_ended,
     "L8": l8_lost_replies,
     "L9": l9_cancelled_everywhere,
     "L10": l10_crowd,
+    "L11 reentrant": l11_other_kind("reentrant"),
+    "L11 readers": l11_other_kind("readers"),
+    "L11 semaphore": l11_other_kind("semaphore"),
 }
 
 
 async def run(name: str, stage: Stage) -> Result:
-    """One run, whatever happens to it leaving no process behind."""
-    try:
-        return await asyncio.wait_for(RUNS[name](stage), WITHIN_S * 2)
-    finally:
-        stage.close()
+    """One of these runs."""
+    return await perform(RUNS, name, stage)

@@ -18,6 +18,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TypeAlias
 
 from tests.faults.fenced_log import FencedLog
 from tests.faults.lock_bugs import plant
@@ -26,9 +27,9 @@ from quorate.backend import Backend
 from quorate.core.clock import Chance
 from quorate.core.errors import LockLostError, LockNotGranted, QuorateError
 from quorate.lease.lease import LeaseTerms
-from quorate.locks.lock import Grant
+from quorate.locks.lock import Grant, LockBlock
 from quorate.locks.manager import LockManager
-from quorate.locks.model import LockConfig
+from quorate.locks.model import LockConfig, LockType, OnLoss
 from quorate.testing.history import Recorder, Running
 from quorate.wire.redis import WireLimits
 
@@ -37,6 +38,11 @@ IMPATIENT = 0.06
 GIVES_UP = 0.04
 GIVES_UP_WITHIN_S = 0.02
 LONG = 0.2
+READERS = 0.8
+PERMITS = 3
+
+About: TypeAlias = dict[str, object]
+"""What an operation of the history is about."""
 
 
 def tell(what: str, **facts: object) -> None:
@@ -54,6 +60,8 @@ class Worker:
         self._hold_s = float(order["hold_s"])  # type: ignore[arg-type]
         self._pieces = int(order["pieces"])  # type: ignore[call-overload]
         self._restless = bool(order["restless"])
+        self._kind = str(order["kind"])
+        self._careless = float(order["careless"])  # type: ignore[arg-type]
         self.recorder = Recorder(self._directory / "history", str(order["proc"]))
         self._chance = Chance(f"{order['seed']}/{order['proc']}")
         self._ids = itertools.count(1)
@@ -98,34 +106,77 @@ class Worker:
 
     async def _hold(self, name: str, owner: str, wait_s: float) -> None:
         """One hold, written down from asking to giving back."""
-        about = {"name": name, "owner": owner}
+        about = self._about(name, owner)
         releasing: Running | None = None
         with self.recorder.operation("acquire", about) as asking:
-            async with self._locks.acquire_lock(name, wait_s=wait_s) as grant:
+            async with self._block(about, wait_s) as grant:
                 asking.ok(grant.token)
                 try:
-                    await self._add(name, owner, grant)
+                    await self._use(about, grant)
                 finally:
                     # From here on the lock may be somebody else's.
                     releasing = self.recorder.invoke("release", about)
             releasing.ok(result=True)
 
-    async def _add(self, name: str, owner: str, grant: Grant) -> None:
-        log = FencedLog(self._directory / f"log-{name}")
-        opened = self._step("write", grant, name, owner, f"{owner} opens")
+    def _about(self, name: str, owner: str) -> About:
+        about: About = {"name": name, "owner": owner}
+        if self._chance.random() < self._careless:
+            about["careless"] = True
+        if self._kind == "semaphore":
+            about["weight"] = self._chance.randint(1, 2)
+        elif self._kind == "readers":
+            about["shared"] = self._chance.random() < READERS
+        return about
+
+    def _block(self, about: About, wait_s: float) -> LockBlock:
+        name, owner = str(about["name"]), str(about["owner"])
+        on_loss: OnLoss = "flag" if about.get("careless") else "cancel"
+        if self._kind == "semaphore":
+            permits = self._locks.semaphore(name, PERMITS)
+            return permits.acquire(
+                int(str(about["weight"])), wait_s=wait_s, on_loss=on_loss
+            )
+        kind = LockType.SHARED if about.get("shared") else LockType.EXCLUSIVE
+        if self._kind == "reentrant":
+            kind = LockType.REENTRANT
+        return self._locks.acquire_lock(
+            name, kind, wait_s=wait_s, on_loss=on_loss, owner=owner
+        )
+
+    async def _use(self, about: About, grant: Grant) -> None:
+        if self._kind == "semaphore" or about.get("shared"):
+            await self._work()
+            self._check(about, grant)
+        elif self._kind == "reentrant":
+            async with self._block(about, 0.0):
+                await self._add(about, grant)
+            self._check(about, grant)
+        else:
+            await self._add(about, grant)
+
+    async def _add(self, about: About, grant: Grant) -> None:
+        owner = str(about["owner"])
+        log = FencedLog(self._directory / f"log-{about['name']}")
+        opened = self._step("write", grant, about, f"{owner} opens")
         row = log.open(grant.token, owner, f"{owner} opens")
         opened.ok(row is not None)
         await self._work()
-        checking = self._step("check", grant, name, owner, "")
+        self._check(about, grant)
+        if row is not None:
+            adding = self._step("write", grant, about, owner)
+            adding.ok(log.add(grant.token, owner, owner, row.last))
+
+    def _check(self, about: About, grant: Grant) -> None:
+        """Raises `LockLostError`, unless the holder does not care."""
+        checking = self._step("check", grant, about, "")
         try:
             grant.check()
         except LockLostError:
             checking.ok(result=False)
-            raise
-        checking.ok(result=True)
-        if row is not None:
-            adding = self._step("write", grant, name, owner, owner)
-            adding.ok(log.add(grant.token, owner, owner, row.last))
+            if not about.get("careless"):
+                raise
+        else:
+            checking.ok(result=True)
 
     async def _work(self) -> None:
         """Work in pieces: a process that stood still has the rest of it before it."""
@@ -133,9 +184,8 @@ class Worker:
         for _ in range(self._chance.randint(1, self._pieces) if is_long else 1):
             await asyncio.sleep(self._hold_s * self._chance.random())
 
-    def _step(self, f: str, grant: Grant, name: str, owner: str, value: str) -> Running:
-        about = {"name": name, "owner": owner, "token": grant.token, "value": value}
-        return self.recorder.invoke(f, about)
+    def _step(self, f: str, grant: Grant, about: About, value: str) -> Running:
+        return self.recorder.invoke(f, about | {"token": grant.token, "value": value})
 
     def stand_still(self, how: str, seconds: float) -> None:
         """Stall the loop, or stop the whole process until somebody lets it go on."""
@@ -160,7 +210,7 @@ async def main(order: dict[str, object]) -> None:
         ),
     )
     async with backend:
-        config = LockConfig(passing_s=float(order["passing_s"]))  # type: ignore[arg-type]
+        config = LockConfig(**order["config"])  # type: ignore[arg-type]
         locks = LockManager.over(backend.wire, backend.session, config)
         backend.sweeper.add(locks.sweeper_room())
         await locks.start()

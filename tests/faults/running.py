@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -17,6 +18,10 @@ from quorate.testing.nemesis import Hand, NemesisOptions
 from quorate.testing.verdict import Verdict
 
 Run: TypeAlias = Callable[[Stage], Awaitable[Result]]
+
+WITHIN_S = 1200.0
+SHORT = 0.1
+SHORT_WITHIN_S = 120.0
 
 
 def crew_of(stage: Stage, crew: Crew | None = None) -> Crew:
@@ -45,6 +50,18 @@ def own_stops(fleet: Fleet) -> Hand:
         fleet.workers[name].resume()
 
     return Doing(strike, heal)
+
+
+async def perform(runs: Mapping[str, Run], name: str, stage: Stage) -> Result:
+    """One run, whatever happens to it leaving no process behind."""
+    try:
+        within_s = WITHIN_S if stage.scale >= SHORT else SHORT_WITHIN_S
+        return await asyncio.wait_for(runs[name](stage), within_s)
+    except TimeoutError as error:
+        took = Verdict("invalid", 1, f"it did not come to an end: {error!r}")
+        return stage.result(name, "did not end", {"end": took}, {})
+    finally:
+        stage.close()
 
 
 @contextlib.asynccontextmanager

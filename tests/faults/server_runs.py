@@ -30,7 +30,7 @@ def l5_restarted_server(persistence: Persistence) -> Run:
 
     async def run(stage: Stage) -> Result:
         server = stage.server(persistence=persistence)
-        crew = crew_of(stage, Crew(processes=3, names=8, hold_s=0.6))
+        crew = crew_of(stage, Crew(processes=3, names=8, hold_s=0.6, careless=0.3))
         fleet = stage.fleet(crew, server.url)
         restarts = stage.sized(RESTARTS, 2)
         async with at_work(fleet):

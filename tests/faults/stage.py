@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from tests.faults.fake_clock import FakeClock
 from tests.faults.fenced_log import FencedLog, lost_adds
@@ -28,10 +29,11 @@ from tests.faults.lock_judge import (
     percentile,
     tokens_grow,
 )
+from tests.fleets import Fleets, SentinelSet
 from tests.servers import Server, Servers, ServerSettings
 
 from quorate.testing.availability import availability
-from quorate.testing.checker import judge_each
+from quorate.testing.checker import Model, judge_each
 from quorate.testing.history import History, Recorder, read_history
 from quorate.testing.models import FencedRegister
 from quorate.testing.nemesis import Hand, Nemesis, NemesisOptions, plan
@@ -89,6 +91,7 @@ class Stage:
     servers: list[Server] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
     _servers: Servers | None = None
+    _fleets: Fleets | None = None
     _recorder: Recorder | None = None
 
     def server(self, **settings: object) -> Server:
@@ -98,6 +101,12 @@ class Stage:
         started = self._servers.start(ServerSettings(**settings))  # type: ignore[arg-type]
         self.servers.append(started)
         return started
+
+    def sentinels(self, **how: Any) -> SentinelSet:
+        """A fresh master with replicas and Sentinels of this run's own."""
+        if self._fleets is None:
+            self._fleets = Fleets(self.directory / "fleets")
+        return self._fleets.sentinels("valkey", **how)
 
     def server_with_a_clock(self, clock: FakeClock) -> Server:
         """A fresh server that sees the time that `clock` says."""
@@ -143,6 +152,8 @@ class Stage:
             self._recorder.close()
         if self._servers is not None:
             self._servers.stop()
+        if self._fleets is not None:
+            self._fleets.stop()
 
     def history(self) -> History:
         """Everything so far, closed by one reading of each protected log."""
@@ -174,7 +185,12 @@ class Stage:
 
 
 def judged(
-    stage: Stage, history: History, *, mutex: bool = True, also: tuple[Excuse, ...] = ()
+    stage: Stage,
+    history: History,
+    *,
+    mutex: bool = True,
+    model: Model[Any] | None = None,
+    also: tuple[Excuse, ...] = (),
 ) -> dict[str, Verdict]:
     """The verdicts that every run of locks has to pass."""
     writes = by_name(history.of("write", "read"))
@@ -190,7 +206,7 @@ def judged(
     }
     if mutex:
         parts = mutex_operations(history, [*excuses(history), *also])
-        verdicts["mutex"] = judge_each(parts, CheckedMutex())
+        verdicts["mutex"] = judge_each(parts, model or CheckedMutex())
     return verdicts
 
 

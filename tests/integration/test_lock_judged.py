@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 from tests.faults.campaign import catches
-from tests.faults.lock_bugs import BUGS
 from tests.faults.lock_runs import run
 from tests.faults.stage import Stage
+from tests.faults.suites import LOCKS
 
 SEED = 7
 SHORT = 0.005
@@ -19,7 +19,7 @@ async def test_short_runs_are_valid_and_one_with_a_bug_is_not(tmp_path: Path):
     names = ("L2", "L8", "L10")
 
     caught, *results = await asyncio.gather(
-        catches(tmp_path, "tokens_by_counter", BUGS["tokens_by_counter"], SEED),
+        catches(LOCKS, tmp_path, "tokens_by_counter", SEED),
         *(run(name, Stage(tmp_path / name, SEED, SHORT)) for name in names),
     )
 
@@ -37,6 +37,6 @@ async def test_a_cancellation_at_any_await_leaves_nothing(tmp_path: Path):
 async def test_a_cancellation_that_is_swallowed_is_found(tmp_path: Path):
     name = "cancellation_swallowed"
 
-    caught = await catches(tmp_path, name, BUGS[name], SEED)
+    caught = await catches(LOCKS, tmp_path, name, SEED)
 
     assert caught.is_caught

@@ -13,6 +13,11 @@ Strike = Callable[[str], Awaitable[None]]
 _strike: Strike | None = None
 
 
+def is_armed() -> bool:
+    """For where even an empty `await` would be felt: ask this first."""
+    return _strike is not None
+
+
 async def failpoint(name: str) -> None:
     """Do nothing, unless a fault run has armed failpoints."""
     if _strike is not None:

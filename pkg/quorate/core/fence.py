@@ -3,13 +3,14 @@
 Whoever holds a lock writes with its token, and a store refuses a token that is older
 than one it has seen. The lock puts the token here for the length of its block, so that
 the stores find it without being handed it. Tasks started inside the block inherit it.
+The handler of a queue's task runs under the token of its claim in the same way.
 """
 
 from __future__ import annotations
 
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +26,58 @@ class Fence:
     session: str
     tag: str
 
+    @property
+    def fence(self) -> Fence:
+        return self
 
-Before: TypeAlias = "Token[Fence | None]"
 
-_current: ContextVar[Fence | None] = ContextVar("quorate_fence", default=None)
+@dataclass(frozen=True, slots=True)
+class TaskFence(Fence):
+    """The claim of a task, under which its handler runs: the same proof as of a lock.
+
+    `name` is that of the task. Many tasks of one worker hang on one session.
+    """
+
+    @property
+    def worker(self) -> TaskFence:
+        """What all tasks of this worker have in common: the session, and no name."""
+        return TaskFence("", 0, self.session, self.tag)
+
+
+class Fenced(Protocol):
+    """What has a fence, to be made when somebody asks: most blocks write nothing."""
+
+    @property
+    def fence(self) -> Fence: ...
+
+
+Before: TypeAlias = "Token[Fenced | None]"
+
+_current: ContextVar[Fenced | None] = ContextVar("quorate_fence", default=None)
 
 
 def current_fence() -> Fence | None:
     """The grant of the innermost lock around the running code, or None."""
-    return _current.get()
+    grant = _current.get()
+    return None if grant is None else grant.fence
 
 
-def enter_fence(fence: Fence) -> Before:
-    """From here on the code acts under `fence`. Hand the result to `leave_fence`."""
-    return _current.set(fence)
+def is_fenced() -> bool:
+    """Is there a lock around the running code?"""
+    return _current.get() is not None
+
+
+def enter_fence(grant: Fenced) -> Before:
+    """From here on the code acts under `grant`. Hand the result to `leave_fence`."""
+    return _current.set(grant)
 
 
 def leave_fence(before: Before) -> None:
-    """The code acts again under what it acted under before."""
-    _current.reset(before)
+    """The code acts again under what it acted under before.
+
+    Elsewhere than in the task that entered nothing was changed, and nothing is.
+    """
+    try:
+        _current.reset(before)
+    except ValueError:
+        return

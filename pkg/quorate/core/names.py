@@ -18,6 +18,14 @@ def check_name(name: object, what: str) -> str:
     Refused: no text, empty, over 255 bytes, control characters, leading or trailing
     space, text that is not in Unicode's composed form (NFC), lone surrogates.
     """
+    if (
+        isinstance(name, str)
+        and name.isascii()
+        and name.isprintable()
+        and 0 < len(name) <= MAX_NAME_BYTES
+        and name[0] != " " != name[-1]
+    ):
+        return name  # The usual case; what follows also says what is wrong.
     fix = f"Give the {what} a short printable name, such as 'orders' or 'user:42'."
     if not isinstance(name, str):
         raise InvalidName(

@@ -6,7 +6,7 @@ only reasons about it: it never asks what time it is. Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from quorate.core.errors import InvalidSettings
 
@@ -31,16 +31,18 @@ class Lease:
 
     asked_at: float
     ttl_s: float
+    trusted_until: float = field(init=False, repr=False, compare=False)
+    """Work under the lease must have stopped by this moment."""
+
+    def __post_init__(self) -> None:
+        # Once, because it is asked for at every step of a lock.
+        margin_s = max(MARGIN_S_MIN, self.ttl_s * MARGIN)
+        object.__setattr__(self, "trusted_until", self.valid_until - margin_s)
 
     @property
     def valid_until(self) -> float:
         """The server cannot have ended the lease before this moment."""
         return self.asked_at + self.ttl_s * (1 - DRIFT) - DRIFT_FIXED_S
-
-    @property
-    def trusted_until(self) -> float:
-        """Work under the lease must have stopped by this moment."""
-        return self.valid_until - max(MARGIN_S_MIN, self.ttl_s * MARGIN)
 
     @property
     def danger_at(self) -> float:

@@ -126,6 +126,13 @@ class Session:
         """Is the process still inside `tag` under this very name?"""
         return self.name_in(tag) == name
 
+    def trust(self, tag: str, name: str, now: float) -> float:
+        """Until when the process is certainly inside under this very name; 0 if not."""
+        member = self._members.get(tag)
+        if member is None or member.name != name or not member.lease.is_trusted(now):
+            return 0.0
+        return member.lease.trusted_until
+
     def trusted_until(self, tag: str) -> float:
         """The monotonic moment until which the session can be trusted; 0 if outside."""
         member = self._members.get(tag)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from quorate.lease.lease import DRIFT
 
@@ -18,9 +19,11 @@ class Confirm:
     within_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ask:
     """A wish for a lock, as a store gets it. Its `id` is chosen before it is sent.
+
+    Nobody changes it; it is not frozen because that costs more than all the rest of it.
 
     `hard_s`: the hold ends by itself after so many seconds; 0 is never. `wait`: stand
     in line if it is taken. `under`: the session under which it was asked before; asking
@@ -55,8 +58,7 @@ class Sighting:
         return self.local + max(0.0, server_s - self.server_s) * (1 - DRIFT)
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(NamedTuple):
     """The lock is held, on the life of `session` in `tag`.
 
     `token` up to `last_token` are reserved for this hold. `granted_at` is a local
@@ -88,6 +90,36 @@ class Busy:
     """It is taken, and nobody stands in line on our behalf."""
 
     holder: HolderFacts | None
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """What a server knows of a session's claims: their names by their ids.
+
+    `run` is another one when another server answers, or the same one started again;
+    with `is_as_known` nothing else was asked.
+    """
+
+    run: str
+    is_as_known: bool
+    is_alive: bool
+    claims: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A hold as its owner has it, to be told to a server that may have forgotten it."""
+
+    name: str
+    id: str
+    shared: bool
+    token: int
+    last_token: int
+    hard_s: float
+    held_s: float
+    owner: str
+    label: str
+    weight: int
 
 
 Answer: TypeAlias = Granted | Queued | Busy

@@ -60,14 +60,20 @@ class Attempt:
         "tries", "upgrade", "wish",
     )  # fmt: skip
 
-    def __init__(self, wish: Wish, owner: object, now: float) -> None:
+    def __init__(
+        self,
+        wish: Wish,
+        owner: object,
+        now: float,
+        task: asyncio.Task[object] | None = None,
+    ) -> None:
         self.wish = wish
         self.owner = owner
         self.started = now
         self.tries = 0
         self.contended = False
         self.held_by: HolderFacts | None = None
-        self.task = asyncio.current_task()
+        self.task = task or asyncio.current_task()
         self.bid: Bid | None = None
         self.doom: DeadlockError | None = None
         self.upgrade = ""

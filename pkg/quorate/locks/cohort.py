@@ -8,7 +8,6 @@ the place in the server's line when it gives up (lock cohorting).
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -38,10 +37,10 @@ class Gate:
     `asking` or `timer` on the way to it, is a place there that was taken ahead of time.
     """
 
-    __slots__ = ("_line", "asking", "bid", "hold", "leader", "timer")
+    __slots__ = ("asking", "bid", "hold", "leader", "line", "timer")
 
     def __init__(self) -> None:
-        self._line: OrderedDict[Place, None] = OrderedDict()
+        self.line: dict[Place, None] = {}
         self.hold: Hold | None = None
         self.leader: Attempt | None = None
         self.bid: Bid | None = None
@@ -55,34 +54,34 @@ class Gate:
     def stand(self, attempt: Attempt) -> Place:
         """Stand at the end of the line."""
         place = Place(attempt)
-        self._line[place] = None
+        self.line[place] = None
         return place
 
     def leave(self, place: Place) -> None:
         """Leave the line, from wherever in it."""
-        self._line.pop(place, None)
+        self.line.pop(place, None)
 
     def refuse(self, attempt: Attempt, error: DeadlockError) -> bool:
         """Let `attempt` fail while it stands in line. False if it does not any more."""
-        for place in self._line:
+        for place in self.line:
             if place.attempt is attempt and not place.turn.done():
-                del self._line[place]
+                del self.line[place]
                 place.turn.set_exception(error)
                 return True
         return False
 
     def first(self) -> Place | None:
         """Who is next; it may be asked what it wants before it is called."""
-        while self._line:
-            place = next(iter(self._line))
+        while self.line:
+            place = next(iter(self.line))
             if not place.turn.done():
                 return place
-            del self._line[place]
+            del self.line[place]
         return None
 
     def call(self, place: Place, turn: Turn) -> None:
         """It is `place`'s turn."""
-        del self._line[place]
+        del self.line[place]
         place.turn.set_result(turn)
 
 

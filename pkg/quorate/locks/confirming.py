@@ -39,7 +39,8 @@ async def call_confirmed(
     found = await wire.barrier.call(
         script, keys, args, replicas=confirm.replicas, within_s=confirm.within_s
     )
-    if found.reply[0] == b"granted" and found.replicas < confirm.replicas:
+    is_granted = isinstance(found.reply, int) or found.reply[0] == b"granted"
+    if is_granted and found.replicas < confirm.replicas:
         raise NotReplicated(
             f"The lock was not confirmed: {found.replicas} of {confirm.replicas} "
             f"replicas had it within {confirm.within_s:g} s.",

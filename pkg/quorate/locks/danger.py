@@ -30,9 +30,8 @@ class DangerWatch:
         self._due = float("inf")
         self._duty: Duty = parts.tasks.employ(self)
 
-    def entered(self, hold: Hold) -> None:
+    def entered(self, hold: Hold, now: float) -> None:
         """Watch over this hold too; costs nothing while a look is planned before."""
-        now = self._parts.now()
         if self._due == float("inf") or _own_danger(hold, now) < self._due:
             self._due = now
             self._duty.wake()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from quorate.core.errors import DeadlockError, StoreError
-from quorate.core.fence import current_fence
+from quorate.core.fence import is_fenced
 from quorate.core.lifecycle import Duty
 
 from .bid import Attempt, Parts
@@ -57,7 +57,7 @@ class DeadlockWatch:
 
         Raises `DeadlockError` if tasks of this process would wait in a circle by that.
         """
-        if current_fence() is None or attempt.wish.weight:
+        if not is_fenced() or attempt.wish.weight:
             # Nobody waits for who holds nothing; who waits for permits waits for any
             # of their holders, not for all: what looks like a circle there is none.
             return

@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from quorate.core.errors import LockLostError, LockNotGranted, QuorateError
-from quorate.core.failpoint import failpoint
+from quorate.core.failpoint import failpoint, is_armed
 
 from .answers import Was
 from .bid import Attempt, Parts
@@ -36,24 +36,25 @@ class LockDesk:
         self._parts = parts
         self._bids = bids
         self._returns = returns
+        self._now = parts.session.clock.monotonic
         self._numbers = itertools.count(1)
         self.holdings = Holdings(parts)
         self._danger = DangerWatch(parts, self.holdings)
         self._lines = Lines(parts, bids, returns, self.holdings)
         self.conversions = Conversions(parts, self._lines.deadlocks)
 
-    async def take(self, wish: Wish) -> Hold:
-        """The lock, once it is this caller's turn.
+    async def take(self, wish: Wish, task: asyncio.Task[object]) -> Hold:
+        """The lock, once it is this caller's turn, who runs in `task`.
 
         Raises `LockNotGranted`, `DeadlockError`, `LockLostError` (entering again what
         is lost already), `SessionLostError`, and what the store raises.
         """
         self._lines.check_open(wish)
-        owner: object = wish.owner or asyncio.current_task()
+        owner: object = wish.owner or task
         if wish.weight:
             # Permits are counted: who asks again wants more of them.
             owner = f"{owner_id(owner)}#{next(self._numbers)}"
-        attempt = Attempt(wish, owner, self._parts.now())
+        attempt = Attempt(wish, owner, self._now(), task)
         held = self.holdings.owned(owner, wish.name)
         if held is not None:
             self.holdings.enter_again(held, attempt)
@@ -72,7 +73,8 @@ class LockDesk:
             raise self.holdings.denied(attempt) from error
         finally:
             tally.waiting -= 1
-            self._lines.waits_no_more(attempt)
+            if attempt.contended:
+                self._lines.waits_no_more(attempt)
         self._admit(hold, attempt)
         return hold
 
@@ -113,21 +115,25 @@ class LockDesk:
         await self._leave(hold)
 
     def _admit(self, hold: Hold, attempt: Attempt) -> None:
-        self.holdings.enter(hold, attempt)
-        self.holdings.ends_by(hold, self._hard_end)
-        self._danger.entered(hold)
-        self._lines.holds(hold)
+        now = self._now()
+        self.holdings.enter(hold, attempt, now)
+        if hold.hard_until is not None:
+            self.holdings.ends_by(hold, self._hard_end)
+        self._danger.entered(hold, now)
+        if hold.has_line:
+            self._lines.holds(hold)
 
     async def give_back(self, hold: Hold) -> Was:
         """A block has ended. Returns "unknown" if the server says it was not held."""
-        if hold.left_s(self._parts.now()) <= 0.0:
+        now = self._now()
+        if hold.left_s(now) <= 0.0:
             # The loop stood still and nobody could stop the block in time.
             self.lose(hold, "it was not renewed in time", is_claimed=True)
-        if not self.holdings.leave(hold):
+        if not self.holdings.leave(hold, now):
             return "held"
         if hold.lost:
             return await self._leave(hold) if hold.is_claimed else "held"
-        owed_s = hold.owed_s(self._parts.now())
+        owed_s = hold.owed_s(now)
         if owed_s > 0.0:
             hold.is_kept = True
             self._parts.tasks.spawn(self._keep(hold, owed_s), "keep a lock")
@@ -146,7 +152,7 @@ class LockDesk:
             return "held"
         self._lines.let_go(hold)
         was = await self._leave(hold)
-        if was == "unknown" and hold.left_s(self._parts.now()) > 0.0:
+        if was == "unknown" and hold.left_s(self._now()) > 0.0:
             self.holdings.tell_lost(hold, "the server had ended it")
             return was
         # If it ended while it was being given back, the block was over in time.
@@ -201,17 +207,19 @@ class LockDesk:
             raise
 
     async def _leave(self, hold: Hold) -> Was:
-        claim = hold.claim()
         try:
-            await failpoint("locks.before_leave")
-            was = await self._parts.store.leave(claim.name, claim.id, echo=claim.echo)
+            if is_armed():
+                await failpoint("locks.before_leave")
+            store = self._parts.store
+            was = await store.leave(hold.wish.name, hold.id, echo=hold.echo)
         except asyncio.CancelledError:
-            self._returns.soon(claim)
+            self._returns.soon(hold.claim())
             raise
         except QuorateError as error:
-            self._returns.later(claim, error.what)
+            self._returns.later(hold.claim(), error.what)
             return "held"
-        await failpoint("locks.after_leave")
+        if is_armed():
+            await failpoint("locks.after_leave")
         return was
 
     def _hard_end(self, hold: Hold) -> None:

@@ -64,4 +64,5 @@ def config_of(settings: Settings) -> LockConfig:
         deadlock_timeout_s=locks.deadlock_timeout_s,
         warn_of_order=locks.warn_of_order,
         replicas=locks.replicas,
+        strict=locks.strict,
     )

@@ -57,6 +57,18 @@ class LockWaitLong(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LocksReasserted(Event):
+    """A server did not know of holds of this process; it was told of them.
+
+    `lost` of them it could not take up again: somebody else has come since.
+    """
+
+    level: ClassVar[str] = "warning"
+    told: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LockReturnDelayed(Event):
     """A lock could not be given back yet; it is tried until the session ends."""
 

@@ -11,7 +11,7 @@ from quorate.lease.lease import Lease
 from quorate.lease.session import Session
 
 from .answers import Granted
-from .model import HolderFacts, LockType, OnLoss, shown
+from .model import ELECTION, HolderFacts, LockType, OnLoss, shown
 from .returning import Claim
 from .wish import Wish
 
@@ -48,12 +48,9 @@ class Hold:
         now = session.clock.monotonic()
         self.id = ident
         self.wish = wish
-        self.shared = wish.shared
-        self.has_line = not wish.asks_itself
-        self.token = granted.token
-        self.last_token = granted.last_token
-        self.tag = granted.tag
-        self.session_name = granted.session
+        self.shared = shared = wish.lock_type is LockType.SHARED
+        self.has_line = not shared and wish.name[0] != ELECTION
+        self.token, self.last_token, self.tag, self.session_name, *_ = granted
         self.session = session
         self.began_at = self.since = now
         self.hard_until: float | None = None
@@ -81,12 +78,12 @@ class Hold:
 
     def left_s(self, now: float) -> float:
         """Seconds for which it can be trusted without another renewal."""
-        if self.lost or not self.session.is_alive(self.tag, self.session_name):
+        if self.lost:
             return 0.0
-        until = self.session.trusted_until(self.tag)
-        if self.hard_until is not None:
-            until = min(until, self.hard_until)
-        return max(0.0, until - now)
+        until = self.session.trust(self.tag, self.session_name, now)
+        if self.hard_until is not None and self.hard_until < until:
+            until = self.hard_until
+        return until - now if until > now else 0.0
 
     def owed_s(self, now: float) -> float:
         """Seconds for which it has to stay taken though its block is over."""

@@ -49,9 +49,8 @@ class Holdings:
     def all(self) -> list[Hold]:
         return list(self._holds.values())
 
-    def enter(self, hold: Hold, attempt: Attempt) -> None:
+    def enter(self, hold: Hold, attempt: Attempt, now: float) -> None:
         """The owner is inside from now on."""
-        now = self._parts.now()
         if self._order is not None and not attempt.wish.is_try:
             self._see_order(self._order, attempt)
         hold.owner = attempt.owner
@@ -59,8 +58,9 @@ class Holdings:
         hold.since = now
         self._owned[attempt.owner, attempt.wish.name] = hold
         self._holds[hold.id] = hold
+        if not self._inside:
+            self._all_out.clear()
         self._inside += 1
-        self._all_out.clear()
         self.tally.entered(attempt, now)
 
     def enter_again(self, hold: Hold, attempt: Attempt) -> None:
@@ -85,13 +85,13 @@ class Holdings:
         hold.entries += 1
         self.tally.reentered += 1
 
-    def leave(self, hold: Hold) -> bool:
+    def leave(self, hold: Hold, now: float) -> bool:
         """One block of the owner has ended. True if it was the last."""
         hold.entries -= 1
         if hold.entries:
             return False
         del self._owned[hold.owner, hold.wish.name]
-        self.tally.left(hold, self._parts.now())
+        self.tally.left(hold, now)
         self._inside -= 1
         if not self._inside:
             self._all_out.set()
@@ -118,8 +118,8 @@ class Holdings:
     def remove(self, hold: Hold) -> None:
         """This process has it no more."""
         self._holds.pop(hold.id, None)
-        self._timed.pop(hold.id, None)
         if hold.timer is not None:
+            self._timed.pop(hold.id, None)
             hold.timer.cancel()
 
     def ends_by(self, hold: Hold, end: Callable[[Hold], None]) -> None:

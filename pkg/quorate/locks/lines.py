@@ -7,6 +7,8 @@ request, unless other processes are due.
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+
 from quorate.core.errors import LockNotGranted, SessionLostError
 
 from .ahead import Ahead
@@ -59,9 +61,9 @@ class Lines:
 
     def holds(self, hold: Hold) -> None:
         """Somebody here holds it now; others stand behind."""
-        if hold.has_line:
-            gate = self._gates[hold.wish.name]
-            gate.hold = hold
+        gate = self._gates[hold.wish.name]
+        gate.hold = hold
+        if gate.line:
             self._ahead.plan(gate)
 
     def reserve(self, names: list[str]) -> bool:
@@ -82,25 +84,28 @@ class Lines:
         That ask leaves in the same write as the return, and after it.
         """
         self._holdings.remove(hold)
-        self.is_over(hold)
+        if hold.has_line:
+            self.is_over(hold)
 
     def is_over(self, hold: Hold) -> None:
         """This process has it no more: it is the next one's turn to ask."""
         if hold.has_line:
             gate = self._gates[hold.wish.name]
             gate.hold = None
-            self._call_next(hold.wish.name, self._ahead.end(gate))
+            bid = self._ahead.end(gate) if gate.is_ahead else None
+            self._call_next(hold.wish.name, bid)
 
     def pass_on(self, hold: Hold) -> bool:
         """Hand the lock to the next task here, with the next token. No request."""
         if hold.shared or not hold.has_line or hold.wish.timeout_s is not None:
             return False
-        now = self._parts.now()
         gate = self._gates[hold.wish.name]
         place = gate.first()
+        if place is None:
+            return False
+        now = self._parts.now()
         if (
-            place is None
-            or place.attempt.wish.timeout_s is not None
+            place.attempt.wish.timeout_s is not None
             or hold.left_s(now) <= 0.0
             or place.attempt.wish.replicas > hold.wish.replicas
             or not self._passing.is_allowed(
@@ -115,21 +120,26 @@ class Lines:
         gate.call(place, hold)
         return True
 
-    async def obtain(self, attempt: Attempt) -> Hold:
+    def obtain(self, attempt: Attempt) -> Coroutine[None, None, Hold]:
         """A hold, once it is this attempt's turn."""
         wish = attempt.wish
         if wish.asks_itself:
-            return await self._lead(None, attempt, None)
+            return self._lead(None, attempt, None)
         gate = self._gates.get(wish.name)
-        if gate is not None and wish.priority and not wish.is_try:
+        if gate is None:
+            gate = self._gates[wish.name] = Gate()
+            return self._lead(gate, attempt, None)
+        return self._obtain_behind(gate, attempt)
+
+    async def _obtain_behind(self, gate: Gate, attempt: Attempt) -> Hold:
+        """A hold of what others of this process hold or want already."""
+        wish = attempt.wish
+        if wish.priority and not wish.is_try:
             # Who is urgent does not stand behind the others here: it asks for itself.
             attempt.contended = True
             hold = await self._lead(None, attempt, None)
             hold.has_line = False
             return hold
-        if gate is None:
-            gate = self._gates[wish.name] = Gate()
-            return await self._lead(gate, attempt, None)
         attempt.contended = True
         if wish.is_try:
             raise self._holdings.denied(attempt)
@@ -142,13 +152,14 @@ class Lines:
         self._holdings.remove(turn)
         self._returns.soon(turn.claim())
         gate.hold = None
-        bid = self._fitting(self._ahead.end(gate), attempt)
+        bid = self._ahead.end(gate)
+        if bid is not None:
+            bid = self._fitting(bid, attempt)
         return await self._lead(gate, attempt, bid)
 
     def waits_no_more(self, attempt: Attempt) -> None:
-        """It has what it wanted, or gave up."""
-        if attempt.contended:
-            self._watch.ends(attempt)
+        """It has what it waited for, or gave up."""
+        self._watch.ends(attempt)
 
     async def _stand(self, gate: Gate, attempt: Attempt) -> Turn:
         """Wait in the line of this process."""
@@ -177,10 +188,17 @@ class Lines:
             while hold is None:
                 self.check_open(wish)
                 attempt.heed_doom()
-                attempt.bid = bid = bid or await self._ask(attempt)
-                if bid.is_open:
+                if bid is None:
+                    self._check_tries(attempt)
+                    try:
+                        bid = await self._bids.ask(attempt)
+                    except LockNotGranted as error:
+                        raise self._holdings.denied(attempt) from error
+                attempt.bid = bid
+                if bid.granted is None and not bid.is_void:
                     self._watch.begins(attempt)
-                hold = await self._bids.outcome(bid, wish)
+                    await self._bids.outcome(bid)
+                hold = self._bids.take(bid, wish)
                 bid = None
         except BaseException:
             if gate is not None:
@@ -190,7 +208,7 @@ class Lines:
             raise
         return hold
 
-    async def _ask(self, attempt: Attempt) -> Bid:
+    def _check_tries(self, attempt: Attempt) -> None:
         attempt.tries += 1
         if attempt.wish.timeout_s is not None and attempt.tries > MOST_TRIES:
             raise LockNotGranted(
@@ -198,25 +216,20 @@ class Lines:
                 f"timeout_s is {attempt.wish.timeout_s:g}, and the server is slow.",
                 "Give it more time.",
             )
-        try:
-            return await self._bids.ask(attempt)
-        except LockNotGranted as error:
-            raise self._holdings.denied(attempt) from error
 
     def _call_next(self, name: str, bid: Bid | None) -> None:
         """Who led is gone; `bid` is its place in the server's line, if it has one."""
         gate = self._gates[name]
         place = gate.first()
-        bid = self._fitting(bid, place.attempt if place else None)
+        if bid is not None:
+            bid = self._fitting(bid, place.attempt if place else None)
         if place is None:
             del self._gates[name]
         else:
             gate.call(place, bid)
 
-    def _fitting(self, bid: Bid | None, attempt: Attempt | None) -> Bid | None:
+    def _fitting(self, bid: Bid, attempt: Attempt | None) -> Bid | None:
         """`bid` if this attempt can go on with it; otherwise it is abandoned."""
-        if bid is None:
-            return None
         if attempt and not bid.is_void and bid.wish.suits(attempt.wish):
             return bid
         self._bids.abandon(bid)

@@ -24,17 +24,22 @@ from .wish import Wish
 class Grant:
     """Proof that you hold a lock. Write with its `token`, so that later holders win."""
 
-    __slots__ = ("_desk", "_hold", "_over", "_token", "name")
+    __slots__ = ("_desk", "_hold", "_name", "_over", "_token")
 
     def __init__(self, hold: Hold, desk: Desk) -> None:
         self._hold = hold
         self._desk = desk
         self._over = False
         self._token = hold.token
-        self.name = shown(hold.wish.name)
+        self._name = hold.wish.name
 
     def __repr__(self) -> str:
         return f"<Grant {self.name!r}, token {self.token}, {self.valid_for():.1f} s>"
+
+    @property
+    def name(self) -> str:
+        """Of the lock, as it was asked for."""
+        return shown(self._name)
 
     @property
     def token(self) -> int:
@@ -50,7 +55,7 @@ class Grant:
     def fence(self) -> Fence:
         """The proof as the stores want it."""
         hold = self._hold
-        return Fence(hold.wish.name, self.token, hold.session_name, hold.tag)
+        return Fence(self._name, self.token, hold.session_name, hold.tag)
 
     @property
     def is_lost(self) -> bool:
@@ -91,7 +96,6 @@ class Grant:
         self.check()
         check_wait(wait_s)
         await self._desk.upgrade(self._hold, wait_s)
-        enter_fence(self.fence)
 
     async def downgrade(self) -> None:
         """From EXCLUSIVE to SHARED, without letting a writer in between.
@@ -101,7 +105,6 @@ class Grant:
         """
         self.check()
         await self._desk.downgrade(self._hold)
-        enter_fence(self.fence)
 
     def end(self) -> None:
         """The block is over; the grant is worth nothing from now on."""
@@ -112,7 +115,7 @@ class Grant:
 class Desk(Protocol):
     """Where a block gets its hold and returns it."""
 
-    async def take(self, wish: Wish) -> Hold: ...
+    async def take(self, wish: Wish, task: asyncio.Task[object]) -> Hold: ...
 
     async def give_back(self, hold: Hold) -> Was: ...
 
@@ -166,12 +169,12 @@ class LockBlock:
             raise RuntimeError("a lock block is used once: call acquire_lock again")
         task = asyncio.current_task()
         assert task is not None
-        hold = await self._desk.take(self._wish)
+        hold = await self._desk.take(self._wish, task)
         # From here to the return nothing waits, so that nothing can come in between.
         self._hold, self._task, self._cancelling = hold, task, task.cancelling()
         self._grant = Grant(hold, self._desk)
         if not self._wish.weight:
-            self._before = enter_fence(self._grant.fence)
+            self._before = enter_fence(self._grant)
         hold.blocks.append(self)
         return self._grant
 
@@ -185,7 +188,7 @@ class LockBlock:
         hold.blocks.remove(self)
         grant.end()
         ours = self._interrupted and task.uncancel() <= self._cancelling
-        if self._before is not None and asyncio.current_task() is self._task:
+        if self._before is not None:
             leave_fence(self._before)
         try:
             if self._interrupted and kind is not asyncio.CancelledError:

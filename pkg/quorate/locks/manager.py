@@ -41,6 +41,7 @@ from .redis import RedisLocks
 from .redis_meetings import RedisMeetings
 from .redis_waits import RedisWaits
 from .returning import Claim, Returns
+from .roll_call import RollCall, call_roll
 from .store import Beside, LockStore
 from .waiting import Bids
 from .wish import checked_wish
@@ -72,6 +73,7 @@ class LockManager(Kinds, Looking):
         self._tasks = Tasks(emit, session.clock)
         self._returns: Returns | None = None
         self._bids: Bids | None = None
+        self._roll_call: RollCall | None = None
         self._undo: list[Callable[[], None]] = []
         self._beneath: Member | None = None
 
@@ -107,6 +109,7 @@ class LockManager(Kinds, Looking):
         self._returns = Returns(self._store, self._tasks, self._emit)
         self._bids = Bids(parts, self._returns)
         self._desk = LockDesk(parts, self._bids, self._returns)
+        self._roll_call = await call_roll(parts, self._desk, self._bids, self._returns)
         self._undo = [
             self._store.listen(self._hear),
             self._session.on_lost(self._session_lost),
@@ -284,5 +287,7 @@ class LockManager(Kinds, Looking):
             case LookNotice():
                 bids.look(notice.id, notice.in_s)
             case ResyncNotice():
+                if self._roll_call is not None:
+                    self._roll_call.doubt()
                 bids.look_at_all()
                 desk.conversions.look_at_all()

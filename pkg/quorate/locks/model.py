@@ -64,6 +64,9 @@ class LockConfig:
     it is offered to other processes again.
     `replicas`: a grant counts only when so many replicas of the server have it, within
     `replicas_within_s`; a call may ask for another number.
+    `strict`: for the session's ttl after another server has become the master, or the
+    server was started again, nobody of the namespace is granted anything, so that
+    holders whose claims were lost can say so first.
     `deadlock_timeout_s`: an owner that holds something and waits for so long looks
     whether it waits in a circle. `warn_of_order`: tell of the first time that two locks
     are taken in either order; costs a little at each nested acquisition.
@@ -77,6 +80,7 @@ class LockConfig:
     passing_s: float = 0.05
     replicas: int = 0
     replicas_within_s: float = 1.0
+    strict: bool = False
     deadlock_timeout_s: float = 1.0
     warn_of_order: bool = False
 

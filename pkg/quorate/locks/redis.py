@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 
 from quorate.core.errors import (
-    LockNotGranted,
     OutcomeUnknown,
     SessionLostError,
     StoreUnavailable,
@@ -20,7 +20,7 @@ from quorate.lease.session import Session
 from quorate.wire.keys import sessions_key
 from quorate.wire.link import Reply
 from quorate.wire.redis import Wire
-from quorate.wire.scripts import load
+from quorate.wire.scripts import Script, load
 
 from .answers import (
     Answer,
@@ -36,13 +36,14 @@ from .redis_conversions import RedisConversions
 from .redis_replies import (
     key_name,
     pairs,
-    read_granted,
+    place_of,
+    read_answer,
     read_holder,
     read_lines,
     read_notice,
-    read_queued,
     read_waiter,
 )
+from .redis_roll import RedisRoll
 from .redis_together import take_all
 from .store import Hear
 
@@ -55,7 +56,11 @@ _TAKE_PERMITS = load("quorate.locks", "take_permits")
 _RETURN_PERMITS = load("quorate.locks", "return_permits")
 
 REJOINS = 3
-_CLAIMED = (b"granted", b"queued")
+PLACES_KNOWN = 4096
+BLOCK = 32
+"""So many tokens a writer gets, as `acquire` and `granting` have it."""
+
+_NOWHERE = ("", "")
 CLEANED_AT_ONCE = 100
 WAITERS_TOLD = 1000
 _WAS: dict[bytes, Was] = {
@@ -65,7 +70,7 @@ _WAS: dict[bytes, Was] = {
 }
 
 
-class RedisLocks(RedisConversions):
+class RedisLocks(RedisConversions, RedisRoll):
     """The locks of one namespace on one server, over the process's wire."""
 
     def __init__(self, wire: Wire, session: Session) -> None:
@@ -73,6 +78,7 @@ class RedisLocks(RedisConversions):
         self._session = session
         self._clock = session.clock
         self._hear: Hear | None = None
+        self._place = lru_cache(PLACES_KNOWN)(partial(place_of, wire.keys))
         self._channels: dict[str, tuple[str, str]] = {}
         self._entering: dict[str, asyncio.Lock] = {}
         self._claimed: set[str] = set()
@@ -93,24 +99,32 @@ class RedisLocks(RedisConversions):
 
     async def acquire(self, ask: Ask) -> Answer:
         """Take the lock or stand in line: one request, inside the session."""
-        tag = self._wire.keys.lock_tag(ask.name)
+        tag, keys, key = self._place(ask.name)
         for _ in range(REJOINS):
-            me = await self._inside(tag)
+            me = self._name_in(tag) or await self._enter(tag)
             if ask.under and ask.under != me:
                 raise SessionLostError(f"The session {ask.under} is over.")
-            asked_at = self._clock.monotonic()
-            reply, echo = await self._send(ask, tag, me)
-            if reply[0] in _CLAIMED:
+            script, args = self._asked(ask, key, me)
+            asked_at, echo = self._clock.monotonic(), False
+            try:
+                if ask.confirm:
+                    wire, confirm = self._wire, ask.confirm
+                    reply = await call_confirmed(wire, script, keys, args, confirm)
+                else:
+                    reply = await self._wire.calls.call(script, keys, args)
+            except OutcomeUnknown:
+                if ask.confirm or self._session.name_in(tag) != me:
+                    raise
+                reply, echo = await self._once_more(ask.name, script, keys, args), True
+            if type(reply) is int:
+                return Granted(reply, reply + BLOCK - 1, tag, me, asked_at, echo)
+            answer = read_answer(reply, ask, (tag, me), asked_at, echo=echo)
+            if answer is None:
+                self._session_is_over(tag, me)
+                continue
+            if not isinstance(answer, Busy):
                 self._claimed.add(me)
-            if reply[0] == b"granted":
-                return read_granted(reply, ask, (tag, me), asked_at, echo=echo)
-            if reply[0] == b"queued":
-                return read_queued(reply, ask.name, (tag, me), asked_at, echo=echo)
-            if reply[0] == b"busy":
-                return Busy(read_holder(ask.name, reply[3], reply[1], ends_in_s=None))
-            if reply[0] == b"left":
-                raise LockNotGranted(f"The wish for {ask.name!r} was given up.")
-            self._session_is_over(tag, me)
+            return answer
         raise SessionLostError(
             f"{ask.name!r} cannot be taken: the session ends as soon as it begins.",
             "The server has refused it several times in a row.",
@@ -123,7 +137,7 @@ class RedisLocks(RedisConversions):
         if len(tags) > 1:
             return []
         (tag,) = tags
-        me = await self._inside(tag)
+        me = self._name_in(tag) or await self._enter(tag)
         first, asked_at = me not in self._claimed, self._clock.monotonic()
         granted = await take_all(self._wire, tag, me, asks, asked_at, first=first)
         if granted is None:
@@ -134,10 +148,10 @@ class RedisLocks(RedisConversions):
 
     async def leave(self, name: str, ident: str, *, echo: bool) -> Was:
         """End a claim: one request."""
-        tag = self._wire.keys.lock_tag(name)
-        args = (key_name(name), ident, int(echo))
-        script = _RETURN_PERMITS if name.startswith(SEMAPHORE) else _LEAVE
-        return _WAS[await self._wire.calls.call(script, [sessions_key(tag)], args)]
+        _, keys, key = self._place(name)
+        script = _RETURN_PERMITS if name[0] == SEMAPHORE else _LEAVE
+        said = (key, ident, "1" if echo else "0")
+        return _WAS[await self._wire.calls.call(script, keys, said)]
 
     async def clean(self, tag: str, session: str) -> None:
         """End all claims of a dead session, some at a time."""
@@ -177,31 +191,29 @@ class RedisLocks(RedisConversions):
         ]
         return read_lines(claims[:most])
 
-    async def _send(self, ask: Ask, tag: str, me: str) -> tuple[Reply, bool]:
-        """The reply, and whether a second copy of the ask may still arrive."""
-        keys = [sessions_key(tag)]
-        args: list[str | int] = [
-            *(key_name(ask.name), ask.id, me, "s" if ask.shared else "x"),
-            *(int(ask.wait), round(ask.hard_s * 1000), ask.owner, ask.label),
-            *(int(me not in self._claimed), round(ask.ahead_s * 1e6)),
-        ]
-        script = _ACQUIRE
+    def _asked(
+        self, ask: Ask, key: str, me: str
+    ) -> tuple[Script, tuple[str | int, ...]]:
+        """Who takes it and what is said to it: no more than there is to say."""
+        mode: str | int = ask.weight or ("s" if ask.shared else "x")
+        wait, is_first = "1" if ask.wait else "0", me not in self._claimed
+        said = (key, ask.id, me, mode, wait, ask.owner, ask.label)
+        if not (is_first or ask.hard_s or ask.ahead_s or ask.weight):
+            return _ACQUIRE, said
+        more = (int(is_first), round(ask.hard_s * 1000), round(ask.ahead_s * 1e6))
         if ask.weight:
-            script, args[3] = _TAKE_PERMITS, ask.weight
-            args.append(ask.permits)
-        if ask.confirm:
-            confirm = ask.confirm
-            return await call_confirmed(self._wire, script, keys, args, confirm), False
+            return _TAKE_PERMITS, (*said, *more, ask.permits)
+        return _ACQUIRE, (*said, *more)
+
+    async def _once_more(
+        self, name: str, script: Script, keys: Sequence[str], args: Sequence[str | int]
+    ) -> Reply:
+        """The answer was lost. A copy of the ask may still arrive beside this one."""
         try:
-            return await self._wire.calls.call(script, keys, args), False
-        except OutcomeUnknown:
-            if self._session.name_in(tag) != me:
-                raise
-        try:
-            return await self._wire.calls.call(script, keys, args), True
+            return await self._wire.calls.call(script, keys, args)
         except StoreUnavailable as error:
             raise OutcomeUnknown(
-                f"Nobody knows whether {ask.name!r} was taken.", error.why
+                f"Nobody knows whether {name!r} was taken.", error.why
             ) from error
 
     @staticmethod
@@ -212,16 +224,17 @@ class RedisLocks(RedisConversions):
         """
         return f"{tag}:l:s"
 
-    async def _inside(self, tag: str) -> str:
-        """The name in the tag, entering if need be."""
+    def _name_in(self, tag: str) -> str | None:
+        """The name in the tag, if its channel is heard already."""
         me = self._session.name_in(tag)
-        if me is None or self._channels.get(tag, ("", ""))[0] != me:
-            return await self._enter(tag)
-        return me
+        return me if self._channels.get(tag, _NOWHERE)[0] == me else None
 
     async def _enter(self, tag: str) -> str:
         """Join the tag and hear its channel, before anything is asked there."""
         async with self._entering.setdefault(tag, asyncio.Lock()):
+            if self._strict_ms:
+                # Before the session is there: whoever knows it knows this too.
+                await self._keep_strict(tag)
             me = await self._session.join(tag)
             heard_as, heard_on = self._channels.get(tag, ("", ""))
             if heard_as == me:

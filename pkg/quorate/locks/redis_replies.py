@@ -6,12 +6,15 @@ import re
 from functools import lru_cache
 from urllib.parse import unquote
 
+from quorate.core.errors import LockNotGranted
 from quorate.lease.lease import DRIFT
-from quorate.wire.keys import plain
+from quorate.wire.keys import Keyspace, plain, sessions_key
 from quorate.wire.link import Reply
 
 from .answers import (
+    Answer,
     Ask,
+    Busy,
     Granted,
     GrantNotice,
     LookNotice,
@@ -31,6 +34,12 @@ def key_name(name: str) -> str:
     return name if _HASHED.search(name) else plain(name)
 
 
+def place_of(keys: Keyspace, name: str) -> tuple[str, tuple[str, ...], str]:
+    """Where a lock lies: its tag, the KEYS of its scripts, and its name in a key."""
+    tag = keys.lock_tag(name)
+    return tag, (sessions_key(tag),), key_name(name)
+
+
 def shown_name(key: str) -> str:
     """The name again; of a long one only its beginning and its digest are left."""
     return key if _HASHED.search(key) else unquote(key)
@@ -46,6 +55,22 @@ def read_granted(
         ago_s = ask.hard_s - (hard_end_ms - now_ms) / 1000
         granted_at -= max(0.0, ago_s) * (1 + DRIFT)
     return Granted(token, last, *where, granted_at, echo)
+
+
+def read_answer(
+    reply: list[Reply], ask: Ask, where: tuple[str, str], asked_at: float, *, echo: bool
+) -> Answer | None:
+    """What `acquire` says at length; None when the session is over."""
+    match reply[0]:
+        case b"granted":
+            return read_granted(reply, ask, where, asked_at, echo=echo)
+        case b"queued":
+            return read_queued(reply, ask.name, where, asked_at, echo=echo)
+        case b"busy":
+            return Busy(read_holder(ask.name, reply[3], reply[1], ends_in_s=None))
+        case b"left":
+            raise LockNotGranted(f"The wish for {ask.name!r} was given up.")
+    return None
 
 
 def read_queued(

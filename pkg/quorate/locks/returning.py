@@ -8,7 +8,7 @@ The caller never waits for that: it may have been cancelled.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from quorate.core.errors import QuorateError
 from quorate.core.events import Emit
@@ -22,8 +22,7 @@ AGAIN_S = 0.5
 IDLE_S = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A claim to end. `session` is "" if it is not known under which it was made."""
 
     name: str

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from .answers import Answer, Ask, Confirm, Granted, Notice, Queued, Was
+from .answers import Answer, Ask, Confirm, Granted, Held, Notice, Queued, Roll, Was
 from .deadlock import Note, Picture
 from .model import Explanation, LockLine
 
@@ -88,6 +88,28 @@ class PermitStore(Protocol):
 
     async def set_permits(self, name: str, permits: int) -> int:
         """Let the semaphore have so many for everybody. Returns how many are in use."""
+        ...
+
+
+@runtime_checkable
+class RollStore(Protocol):
+    """What a store may offer besides, if it may forget claims: to be reminded."""
+
+    async def roll(self, tag: str, session: str, known: str) -> Roll:
+        """What is known of the session's claims, unless the server is as `known`."""
+        ...
+
+    async def reassert(
+        self, tag: str, session: str, held: Sequence[Held]
+    ) -> list[bool]:
+        """Take up again what was forgotten. Which of them are held now."""
+        ...
+
+    async def be_strict(self, ttl_s: float) -> None:
+        """Let the server grant nothing for `ttl_s` after it may have forgotten claims.
+
+        Raises `MissingCapability`.
+        """
         ...
 
 

@@ -35,8 +35,8 @@ class _Hands:
         self._returns = returns
         self._is_outermost = is_outermost
 
-    async def take(self, wish: Wish) -> Hold:
-        return self._hold or await self._desk.take(wish)
+    async def take(self, wish: Wish, task: asyncio.Task[object]) -> Hold:
+        return self._hold or await self._desk.take(wish, task)
 
     async def give_back(self, hold: Hold) -> Was:
         if not self._is_outermost and not hold.lost:

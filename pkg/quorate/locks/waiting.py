@@ -19,14 +19,14 @@ from quorate.core.errors import (
     QuorateError,
     SessionLostError,
 )
-from quorate.core.failpoint import failpoint
+from quorate.core.failpoint import failpoint, is_armed
 from quorate.core.lifecycle import Duty
 
 from .answers import Ask, Busy, Granted, GrantNotice
 from .bid import Attempt, Bid, Parts
 from .events import LockWaitLong
 from .hold import Hold, owner_id
-from .model import shown
+from .model import LockType, shown
 from .returning import Claim, Returns
 from .store import TogetherStore
 from .wish import Wish
@@ -47,6 +47,8 @@ class Bids:
         self._parts = parts
         self._returns = returns
         self._bids: dict[str, Bid] = {}
+        self._now = parts.session.clock.monotonic
+        self._prefix = f"{parts.session.id}:"
         self._ids = itertools.count(1)
         self._next_look_at = float("inf")
         self._duty: Duty = parts.tasks.employ(self)
@@ -60,8 +62,7 @@ class Bids:
         Raises `LockNotGranted` if the attempt does not wait and the lock is taken, and
         what the store raises.
         """
-        wish = attempt.wish
-        bid = Bid(self._new_ask(attempt), wish, self._parts.now())
+        bid = Bid(self._new_ask(attempt), attempt.wish, self._now())
         self._bids[bid.ask.id] = bid
         try:
             await self._send(bid, attempt)
@@ -101,14 +102,17 @@ class Bids:
             self._returns.soon(hold.claim())
         return []
 
-    async def outcome(self, bid: Bid, wish: Wish) -> Hold | None:
-        """Wait until `bid` is granted; None if it came to nothing: bid again.
+    async def outcome(self, bid: Bid) -> None:
+        """Wait until `bid` is granted or has come to nothing.
 
         Cancelled, it leaves the bid as it is, for somebody else to wait for.
         """
         while bid.is_open:
             bid.bell = asyncio.get_running_loop().create_future()
             await bid.bell
+
+    def take(self, bid: Bid, wish: Wish) -> Hold | None:
+        """What has become of `bid`; None if it came to nothing: bid again."""
         self._bids.pop(bid.ask.id, None)
         if bid.failure is not None:
             raise bid.failure
@@ -116,7 +120,7 @@ class Bids:
             return None
         hold = Hold(bid.ask.id, wish, bid.granted, self._parts.session)
         hold.echo = bid.echo or bid.in_flight > 0
-        if hold.left_s(self._parts.now()) > 0.0:
+        if hold.left_s(hold.began_at) > 0.0:
             return hold
         # Granted, but it cannot be trusted any more (etcd-io/etcd#11456).
         self._returns.soon(bid.claim())
@@ -204,21 +208,23 @@ class Bids:
     def _new_ask(self, attempt: Attempt) -> Ask:
         wish = attempt.wish
         return Ask(
-            name=wish.name,
-            id=f"{self._parts.session.id}:{next(self._ids)}",
-            shared=wish.shared,
-            wait=not wish.is_try,
-            hard_s=wish.timeout_s or 0.0,
-            owner=owner_id(attempt.owner),
-            label=wish.label,
-            ahead_s=wish.priority * PRIORITY_S,
-            weight=wish.weight,
-            permits=wish.permits,
-            confirm=self._parts.confirm(wish),
+            wish.name,
+            f"{self._prefix}{next(self._ids)}",
+            wish.lock_type is LockType.SHARED,
+            wish.wait_s != 0,
+            wish.timeout_s or 0.0,
+            owner_id(attempt.owner),
+            wish.label,
+            "",
+            wish.priority * PRIORITY_S,
+            wish.weight,
+            wish.permits,
+            self._parts.confirm(wish) if wish.replicas else None,
         )
 
     async def _send(self, bid: Bid, attempt: Attempt | None = None) -> None:
-        await failpoint("locks.before_acquire")
+        if is_armed():
+            await failpoint("locks.before_acquire")
         ask = bid.ask
         if bid.queued is not None:
             ask = replace(ask, under=bid.queued.session)
@@ -227,16 +233,18 @@ class Bids:
             answer = await self._parts.store.acquire(ask)
         finally:
             bid.in_flight -= 1
-        await failpoint("locks.after_acquire")
+        if is_armed():
+            await failpoint("locks.after_acquire")
+        if isinstance(answer, Granted):
+            bid.echo = bid.echo or answer.echo
+            bid.granted = bid.granted or answer
+            bid.ring()
+            return
         if isinstance(answer, Busy):
             if attempt is not None:
                 attempt.held_by = answer.holder
             raise LockNotGranted(f"{shown(ask.name)!r} is taken.")
         bid.echo = bid.echo or answer.echo
-        if isinstance(answer, Granted):
-            bid.granted = bid.granted or answer
-            bid.ring()
-            return
         bid.queued = answer
         if attempt is not None:
             attempt.contended = True

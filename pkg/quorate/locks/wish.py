@@ -23,9 +23,11 @@ from .model import (
 _ON_LOSS = get_args(get_args(OnLoss)[0])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Wish:
     """One lock for one block. `owner` "" is the running task. Seconds.
+
+    Nobody changes it; it is not frozen because that costs more than all the rest of it.
 
     `at_least_for_s`: the lock stays taken so long even if the block is over before.
     `template`: what it is counted as.
@@ -90,27 +92,32 @@ def checked_wish(
             f"{lock_type!r} is not a kind of lock.",
             fix=f"Use one of {', '.join(f'LockType.{t.name}' for t in LockType)}.",
         )
-    if on_loss not in _ON_LOSS and not callable(on_loss):
+    if on_loss != "cancel" and on_loss not in _ON_LOSS and not callable(on_loss):
         raise InvalidInput(
             f"on_loss = {on_loss!r} cannot be used.",
             fix="Use 'cancel', 'flag', or a function that takes the reason.",
         )
-    check_wait(wait_s)
-    check_priority(priority)
-    check_seconds(at_least_for_s, "at_least_for_s")
+    if wait_s is None:
+        wait_s = config.wait_s
+    else:
+        check_wait(wait_s)
+    if priority != 0:
+        check_priority(priority)
+    if at_least_for_s != 0.0:
+        check_seconds(at_least_for_s, "at_least_for_s")
     if timeout_s is not None:
         check_timeout(timeout_s)
     if replicas is not None:
         check_replicas(replicas)
     return Wish(
-        name=check_name(name, "lock"),
-        lock_type=lock_type,
-        wait_s=config.wait_s if wait_s is None else wait_s,
-        timeout_s=config.timeout_of(timeout_s),
-        label=check_name(label, "label") if label else "",
-        on_loss=on_loss,
-        owner=check_name(owner, "owner") if owner else "",
-        at_least_for_s=at_least_for_s,
-        priority=priority,
+        check_name(name, "lock"),
+        lock_type,
+        wait_s,
+        config.timeout_of(timeout_s),
+        check_name(label, "label") if label else "",
+        on_loss,
+        check_name(owner, "owner") if owner else "",
+        at_least_for_s,
+        priority,
         replicas=config.replicas if replicas is None else replicas,
     )

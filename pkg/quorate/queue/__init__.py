@@ -17,8 +17,11 @@ from .declared import Declared, async_task
 from .door import get_queue_manager
 from .events import (
     CompletionRefused,
+    FiringsMissed,
     QueueCutOff,
     QueueReached,
+    ScheduleFired,
+    ScheduleUnreadable,
     ShedChanged,
     TaskDied,
     TasksStranded,
@@ -30,6 +33,7 @@ from .events import (
     WorkerStarted,
     WorkerStopped,
 )
+from .flowing import Flow
 from .manager import QueueManager
 from .model import (
     ErrorRule,
@@ -41,16 +45,22 @@ from .model import (
     TaskPriority,
     TaskState,
 )
+from .schedule import Schedule, ScheduleRecord
 from .sights import WorkerSight, WorkerState
+from .timetable import Cron, Every
 from .views import DeadLetter, Explanation, QueueStats
 from .workforce import WorkPlan
 
 __all__ = [
     "CompletionRefused",
+    "Cron",
     "DeadLetter",
     "Declared",
     "ErrorRule",
+    "Every",
     "Explanation",
+    "FiringsMissed",
+    "Flow",
     "LaneWeights",
     "QueueConfig",
     "QueueCounts",
@@ -60,6 +70,10 @@ __all__ = [
     "QueueStats",
     "QueueType",
     "RetryPolicy",
+    "Schedule",
+    "ScheduleFired",
+    "ScheduleRecord",
+    "ScheduleUnreadable",
     "ShedChanged",
     "Task",
     "TaskContext",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from quorate.core.codec import Json
@@ -18,6 +19,7 @@ from quorate.core.names import check_name
 
 from .model import DEFAULT_QUEUE, RetryPolicy, Task, TaskPriority
 from .references import task_name
+from .timetable import Cron, Every
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -41,10 +43,12 @@ class Declared(Generic[P, R]):
         function: Callable[P, R],
         template: Task,
         retry: RetryPolicy | None,
+        timetable: Cron | Every | None = None,
     ) -> None:
         self.run = function
         self.template = template
         self.retry = retry
+        self.timetable = timetable
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, str]:
@@ -56,6 +60,14 @@ class Declared(Generic[P, R]):
 
     def task(self, *args: P.args, **kwargs: P.kwargs) -> Task:
         """The call as a task. Raises `InvalidInput` if the arguments do not fit."""
+        return self.fitting(*args, **kwargs)
+
+    def step(self, *args: Any, **kwargs: Any) -> Task:
+        """A step of a chain: its first argument is the result of the step before."""
+        return replace(self.fitting(None, *args, **kwargs), flow="p")
+
+    def fitting(self, *args: Any, **kwargs: Any) -> Task:
+        """The call as a task, for arguments whose types nobody knows before it runs."""
         try:
             inspect.signature(self.run).bind(*args, **kwargs)
         except TypeError as error:
@@ -71,6 +83,7 @@ class Declared(Generic[P, R]):
             priority=template.priority,
             timeout_s=template.timeout_s,
             is_call=True,
+            service=template.service,
         )
 
 
@@ -85,19 +98,32 @@ def async_task(
     name: str | None = None,
     timeout_s: float | None = None,
     retry: RetryPolicy | None = None,
+    service: str | None = None,
+    when: Cron | Every | None = None,
 ) -> Callable[[Callable[P, R]], Declared[P, R]]:
     """Declare a function as a task of `queue`.
 
-    Its name is `module.function` unless given. Its arguments must be JSON.
+    Its name is `module.function` unless given. Its arguments must be JSON. While
+    `service` is down, its tasks wait. With a timetable (`when`) it is also done by
+    itself, without arguments, once workers were started anywhere; the schedule has the
+    task's name.
     """
     check_name(queue, "queue")
+    if service is not None:
+        check_name(service, "service")
 
     def declare(function: Callable[P, R]) -> Declared[P, R]:
         called = check_name(name or task_name(function), "task")
         template = Task(
-            name=called, queue=queue, priority=priority, timeout_s=timeout_s
+            name=called,
+            queue=queue,
+            priority=priority,
+            timeout_s=timeout_s,
+            service=service,
         )
-        declared = Declared(function, template, retry)
+        declared = Declared(function, template, retry, when)
+        if when is not None:
+            declared.fitting()
         _declared[called] = declared
         return declared
 

@@ -79,4 +79,6 @@ def config_of(settings: Settings) -> QueueConfig:
         max_stall_s=settings.session.max_stall_s,
         recycle_after_tasks=queue.recycle_after_tasks,
         recycle_above_bytes=queue.recycle_above_bytes,
+        outbox_dir=queue.outbox.dir,
+        outbox_max_bytes=queue.outbox.max_bytes,
     )

@@ -1,7 +1,8 @@
 """How a task travels: a line of JSON that says what it is, and its payload below.
 
 The first line is the same for all tasks of one kind, so it is made and read once and
-then looked up. The server never reads an envelope. Pure.
+then looked up. The server never reads an envelope; to that of a task which waits for
+others it appends what they came to, a line each. Pure.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple
 
 from quorate.core.codec import Json, decode, encode
 from quorate.core.errors import InvalidPayload
+
+from .model import TaskState
 
 VERSION = 1
 MOST_REMEMBERED = 1024
@@ -22,7 +25,9 @@ class Header(NamedTuple):
 
     `is_call` says that the payload holds the arguments of a call. `expires_at` and
     `deadline_at` are wall time. None takes the handler's, or else the configuration's
-    value.
+    value. `service` is what it needs. `flow` has letters: l others come after it, f it
+    follows one task, g or o it follows a group (and wants results, or all outcomes), p
+    what came before is its payload.
     """
 
     name: str
@@ -32,6 +37,16 @@ class Header(NamedTuple):
     keep_result_s: float | None = None
     is_call: bool = False
     deadline_at: float | None = None
+    service: str | None = None
+    flow: str = ""
+
+
+class Before(NamedTuple):
+    """How a task ended that others wait for. `result` is None unless it is done."""
+
+    state: TaskState
+    result: Json = None
+    error: str = ""
 
 
 _written: dict[Header, bytes] = {}
@@ -54,7 +69,27 @@ def read_header(envelope: bytes) -> tuple[Header, bytes]:
     header = _read.get(line)
     if header is None:
         header = _remember(_read, line, _parse(line))
+    if header.flow:
+        payload = payload.partition(b"\n")[0]
     return header, payload
+
+
+def read_before(envelope: bytes) -> list[Before]:
+    """What the tasks before it came to. Raises `InvalidPayload`."""
+    return [_ended(line) for line in envelope.split(b"\n")[2:]]
+
+
+def _ended(line: bytes) -> Before:
+    body = line[1:]
+    match line[:1]:
+        case b"d":
+            value = decode(body, "result of a task before") if body else None
+            return Before(TaskState.DONE, value)
+        case b"x":
+            note = decode(body, "note of a death") if body else {"error": ""}
+            return Before(TaskState.DEAD, error=note["error"])
+        case _:
+            return Before(TaskState.CANCELLED, error="It was cancelled.")
 
 
 def read_payload(payload: bytes) -> Json:
@@ -78,6 +113,8 @@ def _write(header: Header) -> bytes:
         "k": header.keep_result_s,
         "c": header.is_call or None,
         "d": header.deadline_at,
+        "s": header.service,
+        "f": header.flow or None,
     }
     fields.update({key: value for key, value in optional.items() if value is not None})
     return (
@@ -103,6 +140,8 @@ def _parse(line: bytes) -> Header:
         keep_result_s=_number(fields, "k"),
         is_call=bool(fields.get("c")),
         deadline_at=_number(fields, "d"),
+        service=_text(fields, "s"),
+        flow=_text(fields, "f") or "",
     )
 
 
@@ -113,6 +152,13 @@ def _number(fields: dict[str, Json], key: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidPayload(f"The envelope's header has {key} = {value!r}.")
     return float(value)
+
+
+def _text(fields: dict[str, Json], key: str) -> str | None:
+    value = fields.get(key)
+    if value is not None and not isinstance(value, str):
+        raise InvalidPayload(f"The envelope's header has {key} = {value!r}.")
+    return value
 
 
 def _whole(fields: dict[str, Json], key: str) -> int | None:

@@ -134,3 +134,52 @@ class WorkerStalled(Event):
     pid: int
     stalled_s: float
     killed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleFired(Event):
+    """So many tasks of a schedule were put in; the oldest was due `late_s` ago."""
+
+    level: ClassVar[str] = "debug"
+    queue: str
+    schedule: str
+    tasks: int
+    late_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FiringsMissed(Event):
+    """Firings were left out: nobody saw to them in time, or the last was not over.
+
+    Of very many missed ones only the last few hundred are counted.
+    """
+
+    level: ClassVar[str] = "warning"
+    queue: str
+    schedule: str
+    missed: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleUnreadable(Event):
+    """A schedule in the store cannot be understood here; it was left as it is."""
+
+    level: ClassVar[str] = "error"
+    queue: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxFilling(Event):
+    """The server is away, and tasks are kept on disk until it is back."""
+
+    level: ClassVar[str] = "warning"
+    queue: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxEmptied(Event):
+    """So many tasks that were kept on disk are with the server now."""
+
+    tasks: int

@@ -23,7 +23,9 @@ class Lookup:
 
     def used(self, *queues: str) -> None:
         """Tasks of this process go there."""
-        self._queues.update(dict.fromkeys(queues))
+        for queue in queues:
+            if queue not in self._queues:
+                self._queues[queue] = None
 
     def place(self, queue: str) -> Place:
         return self._place_of(check_name(queue, "queue"))

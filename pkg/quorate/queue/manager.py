@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
+from datetime import datetime
 
 from quorate.backend import Backend
 from quorate.core.codec import Json
 from quorate.core.events import Emit
+from quorate.core.ids import new_session_id
 from quorate.core.lifecycle import Tasks
 from quorate.lease.sweeper import Room
 
 from .counts import QueueCounts
 from .declared import carry_with
+from .flowing import Flows
 from .handlers import HandlerFunction, Handlers
 from .lookup import Lookup, unknown
 from .model import (
@@ -23,8 +26,11 @@ from .model import (
     TaskPriority,
     TaskState,
 )
-from .producer import Producer
+from .outbox import outbox_of
+from .producer import Producer, moment_of
 from .redis.queues import RedisQueues
+from .scheduler import Bench, Scheduler
+from .scheduling import Scheduling
 from .sights import WorkerSight
 from .steering import Steering
 from .views import Explanation, QueueStats
@@ -34,7 +40,7 @@ from .workforce import Outfit, Workforce, WorkPlan
 DEFAULT_WORKERS = 4
 
 
-class QueueManager(Steering):
+class QueueManager(Steering, Scheduling, Flows):
     """Queues on one open backend. `await start()` before use, `await stop()` after it.
 
     At least once: a task runs again if its worker died or lost its session, and a
@@ -65,16 +71,31 @@ class QueueManager(Steering):
             self._tasks,
             backend.clock,
         )
+        self._producer.outbox = outbox_of(
+            backend, self.config, lambda queue: self.place(queue).broker
+        )
         self._handlers = Handlers()
         self._workforce = Workforce(
             backend, self._queues, self._mailbox, self._handlers, self.config, emit
         )
+        self._scheduler = Scheduler(
+            Bench(
+                new_session_id(),
+                self._producer.pack,
+                emit,
+                backend.clock,
+                backend.chance,
+            )
+        )
+        self._clock, self._asked = backend.clock, self
         self._leave: Callable[[], None] | None = None
 
     # -- opening and closing ---------------------------------------------------------
 
     async def start(self) -> None:
         """Be there for declared tasks, and tidy up after dead workers."""
+        if self._producer.outbox is not None:
+            await self._producer.outbox.start()
         room = Room(clean=self._queues.clean, index_key=self._queues.index_key)
         self._backend.sweeper.add(room)
         self._mailbox.on_over = self._waiting.over
@@ -83,12 +104,15 @@ class QueueManager(Steering):
 
     async def stop(self) -> None:
         """Let workers drain and end. Twice is harmless."""
+        await self._scheduler.stop()
         await self._workforce.stop()
         if self._leave is not None:
             self._leave()
             self._leave = None
         self._mailbox.close()
         await self._tasks.close()
+        if self._producer.outbox is not None:
+            await self._producer.outbox.stop()
         if self._owns_backend:
             await self._backend.stop()
 
@@ -117,15 +141,18 @@ class QueueManager(Steering):
         priority: TaskPriority = TaskPriority.NORMAL,
         queue: str = DEFAULT_QUEUE,
         delay_s: float = 0.0,
+        at: float | datetime | None = None,
         task_id: str | None = None,
         timeout_s: float | None = None,
         attempts: int | None = None,
     ) -> str:
         """Put a task in and return its id, when the server has it.
 
-        With a `task_id` of your own, asking twice enqueues once. Raises `InvalidInput`
-        before anything is sent; `StoreUnavailable` if nothing was enqueued;
-        `OutcomeUnknown` if it may have been, and then names the id to repeat it with.
+        It waits for `delay_s`, or `at` a moment: a datetime with a zone, or seconds
+        since the epoch. With a `task_id` of your own, asking twice enqueues once.
+        Raises `InvalidInput` before anything is sent; `StoreUnavailable` if nothing was
+        enqueued; `OutcomeUnknown` if it may have been, and then names the id to repeat
+        it with.
         """
         return await self.carry(
             Task(
@@ -135,6 +162,7 @@ class QueueManager(Steering):
                 priority=priority,
                 id=task_id,
                 delay_s=delay_s,
+                at=moment_of(at),
                 timeout_s=timeout_s,
                 attempts=attempts,
             )
@@ -187,8 +215,11 @@ class QueueManager(Steering):
         plan = replace(plan, prepare=(*plan.prepare, *prepare))
         if in_process:
             await self._workforce.start_here(plan)
+            served = plan.queues or self._workforce.queues_served()
+            self._scheduler.look_after((q, self.place(q).schedules) for q in served)
         else:
             await self._workforce.start_children(worker_count, plan)
+        await self._put_declared_schedules()
 
     async def stop_workers(self) -> None:
         """Let workers drain: what runs may end within the grace, the rest goes back."""

@@ -177,6 +177,8 @@ class QueueConfig:
     max_stall_s: float = 30.0
     recycle_after_tasks: int = 0
     recycle_above_bytes: int = 0
+    outbox_dir: str = ""
+    outbox_max_bytes: int = 67_108_864
 
     def __post_init__(self) -> None:
         positive = {
@@ -188,6 +190,7 @@ class QueueConfig:
             "dead_letters_keep_s": self.dead_letters_keep_s,
             "poll_s": self.poll_s,
             "roll_call_s": self.roll_call_s,
+            "outbox_max_bytes": self.outbox_max_bytes,
         }
         faults = [
             f"{name} = {value}"
@@ -218,11 +221,12 @@ class Task:
 
     `id` makes the request idempotent: while the task is known, and for as long as its
     result is kept, asking again under the same id changes nothing. `delay_s` is how
-    long to wait before the first attempt, `timeout_s` the limit of one attempt,
-    `expires_s` until when it must have begun, `deadline_s` until when it must be done,
-    retries included; tasks that its handler enqueues inherit that. None takes the
-    handler's, or else the configuration's value. `is_call`: the payload holds a call's
-    arguments.
+    long to wait before the first attempt, or `at` the wall time to wait for;
+    `timeout_s` the limit of one attempt, `expires_s` until when it must have begun,
+    `deadline_s` until when it must be done, retries included; tasks that its handler
+    enqueues inherit that. None takes the handler's, or else the configuration's value.
+    `is_call`: the payload holds a call's arguments. `service` is what it needs: while
+    that is down, the task waits. `flow` is for chains and groups, which set it.
     """
 
     name: str
@@ -231,12 +235,15 @@ class Task:
     priority: TaskPriority = TaskPriority.NORMAL
     id: str | None = None
     delay_s: float = 0.0
+    at: float | None = None
     timeout_s: float | None = None
     attempts: int | None = None
     expires_s: float | None = None
     deadline_s: float | None = None
     keep_result_s: float | None = None
     is_call: bool = False
+    service: str | None = None
+    flow: str = ""
 
 
 class Lease(NamedTuple):
@@ -279,7 +286,8 @@ class MoveKind(Enum):
 class Move(NamedTuple):
     """Where a task goes. `body` is its result, or what is known of its failure.
 
-    `record` is what is written down about it: failures, crashes, bounces.
+    `record` is what is written down about it: failures, crashes, bounces. It rests for
+    `delay_s`, or until the wall time `at`.
     """
 
     kind: MoveKind
@@ -287,3 +295,4 @@ class Move(NamedTuple):
     keep_s: float = 0.0
     body: bytes = b""
     record: tuple[int, int, int] = (0, 0, 0)
+    at: float | None = None

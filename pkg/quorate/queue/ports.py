@@ -19,12 +19,13 @@ from .views import DeadLetter, Explanation, QueueStats
 
 
 class Parcel(NamedTuple):
-    """A task ready for the server."""
+    """A task ready for the server. Due `at` a wall time, or after `delay_s`."""
 
     id: str
     lane: int
     delay_s: float
     envelope: bytes
+    at: float | None = None
 
 
 class Finished(NamedTuple):

@@ -3,7 +3,8 @@
 Whoever enqueues waits until the server has the task. Callers of the same turn of the
 event loop share a call; a crowd costs hardly more than one. Everything is checked
 before anything is sent. Inside a lock a call carries its token, and is refused when a
-later holder of that lock has put something into the same queue.
+later holder of that lock has put something into the same queue; inside a handler it is
+refused when the handler's worker has lost its session.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ import asyncio
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 
 from quorate.core.clock import Clock
 from quorate.core.errors import (
     InvalidInput,
     OutcomeUnknown,
+    QueueError,
     QuorateError,
     StoreUnavailable,
 )
-from quorate.core.fence import Fence, current_fence
+from quorate.core.fence import Fence, TaskFence, current_fence
 from quorate.core.ids import new_task_id
 from quorate.core.lifecycle import Tasks
 from quorate.core.names import check_name
@@ -28,15 +31,19 @@ from quorate.core.names import check_name
 from .context import deadline
 from .envelope import Header, seal
 from .model import QueueConfig, Task, TaskPriority
+from .outbox import Outbox
+from .plain import Forms
 from .ports import Broker, Parcel
 
 MOST_IN_A_CALL = 256
 MOST_BYTES_IN_A_CALL = 4 * 1024 * 1024
 CALLS_AT_ONCE = 8
 LONGEST_DELAY_S = 10 * 366 * 86_400.0
+LATEST_S = 32_503_680_000.0
+"""The year 3000: who says more gives milliseconds for seconds."""
 MOST_NAMES_REMEMBERED = 4096
 
-Waiter = tuple[Parcel, "asyncio.Future[None]"]
+Waiter = tuple[Parcel, "asyncio.Future[str]"]
 
 
 class Producer:
@@ -53,21 +60,28 @@ class Producer:
         self._config = config
         self._tasks = tasks
         self._clock = clock
-        self._outbox: dict[tuple[str, Fence | None], list[Waiter]] = {}
+        self._leaving: dict[tuple[str, Fence | None], list[Waiter]] = {}
         self._good_names: set[tuple[str, str]] = set()
+        self._forms = Forms(config.payload_max_bytes)
         self.enqueued = 0
+        self.outbox: Outbox | None = None
 
-    async def enqueue(self, task: Task) -> str:
-        """Put one task in and return its id. Cancelling the caller does not stop it."""
+    def enqueue(self, task: Task) -> asyncio.Future[str]:
+        """Put one task in; the future has its id when the server has the task.
+
+        Cancelling who waits for it does not stop it.
+        """
         parcel = self.pack(task)
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        if not self._outbox:
+        done: asyncio.Future[str] = loop.create_future()
+        if not self._leaving:
             loop.call_soon(self._flush)
-        under = (task.queue, current_fence())
-        self._outbox.setdefault(under, []).append((parcel, done))
-        await done
-        return parcel.id
+        under = (task.queue, acting_under())
+        line = self._leaving.get(under)
+        if line is None:
+            line = self._leaving[under] = []
+        line.append((parcel, done))
+        return done
 
     async def enqueue_many(self, tasks: Iterable[Task]) -> list[str]:
         """Put many in, in their order. Nothing is sent if one of them is faulty."""
@@ -77,17 +91,27 @@ class Producer:
             parcel = self.pack(task)
             by_queue.setdefault(task.queue, []).append(parcel)
             ids.append(parcel.id)
-        fence = current_fence()
+        fence = acting_under()
         for queue, parcels in by_queue.items():
             broker, calls = self._broker_of(queue), list(in_calls(parcels))
             for start in range(0, len(calls), CALLS_AT_ONCE):
                 group = calls[start : start + CALLS_AT_ONCE]
-                await asyncio.gather(*(broker.enqueue(call, fence) for call in group))
+                await asyncio.gather(
+                    *(self._deliver(queue, broker, call, fence) for call in group)
+                )
         self.enqueued += len(ids)
         return ids
 
     def pack(self, task: Task) -> Parcel:
         """The task as the server gets it. Raises `InvalidInput` for a faulty one."""
+        now = self._clock.now()
+        parcel = self._forms.fill(task, now)
+        if parcel is None:
+            parcel = self._pack(task, now)
+            self._forms.learn(task, parcel)
+        return parcel
+
+    def _pack(self, task: Task, now: float) -> Parcel:
         self._check_name(task.name, "task")
         self._check_name(task.queue, "queue")
         if not isinstance(task.priority, TaskPriority):
@@ -98,17 +122,19 @@ class Producer:
             )
         if task.id is not None:
             check_name(task.id, "task id")
+        if task.service is not None:
+            self._check_name(task.service, "service")
         check_times(task)
-        now = self._clock.now()
         expires_at = None if task.expires_s is None else now + task.expires_s
         header = Header(
             task.name, task.timeout_s, task.attempts, expires_at, task.keep_result_s,
-            task.is_call, deadline_of(task, now),
+            task.is_call, deadline_of(task, now), task.service, task.flow,
         )  # fmt: skip
         envelope = seal(header, task.payload, self._config.payload_max_bytes)
         return Parcel(
-            task.id or new_task_id(now), task.priority.lane, task.delay_s, envelope
-        )
+            task.id or new_task_id(now), task.priority.lane, task.delay_s, envelope,
+            task.at,
+        )  # fmt: skip
 
     def _check_name(self, name: str, what: str) -> None:
         if (what, name) in self._good_names:
@@ -119,8 +145,8 @@ class Producer:
         self._good_names.add((what, name))
 
     def _flush(self) -> None:
-        outbox, self._outbox = self._outbox, {}
-        for (queue, fence), waiters in outbox.items():
+        leaving, self._leaving = self._leaving, {}
+        for (queue, fence), waiters in leaving.items():
             for start in range(0, len(waiters), MOST_IN_A_CALL):
                 part = waiters[start : start + MOST_IN_A_CALL]
                 work = self._send(queue, fence, part)
@@ -138,16 +164,44 @@ class Producer:
         try:
             broker = self._broker_of(queue)
             for call in in_calls([parcel for parcel, _ in waiters]):
-                await broker.enqueue(call, fence)
+                await self._deliver(queue, broker, call, fence)
                 self.enqueued += len(call)
                 for _ in call:
-                    _, done = next(waiting)
+                    parcel, done = next(waiting)
                     if not done.done():
-                        done.set_result(None)
+                        done.set_result(parcel.id)
         except Exception as error:
             for parcel, done in waiting:
                 if not done.done():
                     done.set_exception(_named(error, parcel.id))
+
+    async def _deliver(
+        self, queue: str, broker: Broker, call: list[Parcel], fence: Fence | None
+    ) -> None:
+        """To the server; or on the disk, if it is away and that was asked for."""
+        outbox = self.outbox
+        if outbox is None or fence is not None:
+            await broker.enqueue(call, fence)
+            return
+        if outbox.is_holding and outbox.has_room:
+            await outbox.hold(queue, call)
+            return
+        try:
+            await broker.enqueue(call, None)
+        except (StoreUnavailable, OutcomeUnknown) as error:
+            try:
+                await outbox.hold(queue, call)
+            except QueueError as full:
+                raise error from full
+
+
+def acting_under() -> Fence | None:
+    """The grant of the lock around the running code, or the session of its worker.
+
+    All handlers of a worker share its calls: that it lives is tested once for all.
+    """
+    fence = current_fence()
+    return fence.worker if isinstance(fence, TaskFence) else fence
 
 
 def in_calls(parcels: list[Parcel]) -> Iterator[list[Parcel]]:
@@ -172,11 +226,26 @@ def deadline_of(task: Task, now: float) -> float | None:
     return min(now + task.deadline_s, math.inf if inherited is None else inherited)
 
 
+def moment_of(at: float | datetime | None) -> float | None:
+    """A moment as wall time. Raises `InvalidInput` for a datetime without a zone."""
+    if not isinstance(at, datetime):
+        return at
+    if at.tzinfo is None:
+        raise InvalidInput(
+            f"{at} is a different moment in each place.",
+            "It has no time zone.",
+            "Give one: datetime(…, tzinfo=ZoneInfo('Europe/Berlin')).",
+        )
+    return at.timestamp()
+
+
 def check_times(task: Task) -> None:
     """Refuse times that make no sense."""
     faults = []
     if not 0 <= task.delay_s <= LONGEST_DELAY_S:
         faults.append(f"delay_s = {task.delay_s}")
+    if task.at is not None and not (task.delay_s == 0 and 0 <= task.at < LATEST_S):
+        faults.append(f"at = {task.at} and delay_s = {task.delay_s}")
     for name in ("timeout_s", "expires_s", "deadline_s"):
         value = getattr(task, name)
         if value is not None and not 0 < value < math.inf:
@@ -191,7 +260,7 @@ def check_times(task: Task) -> None:
             f"The task {task.name!r} cannot be enqueued.",
             "; ".join(faults),
             "Delays and limits are seconds: not negative, finite, at most ten years; "
-            "attempts are counted from 1.",
+            "give either delay_s or at; attempts are counted from 1.",
         )
 
 

@@ -24,8 +24,8 @@ class Run:
     """One attempt under way."""
 
     __slots__ = (
-        "begun", "context", "handler", "header", "is_marked", "is_read", "lease",
-        "limit_s", "payload", "stop", "task",
+        "admitted_at", "begun", "context", "handler", "header", "is_marked", "is_read",
+        "lease", "limit_s", "payload", "stop", "task",
     )  # fmt: skip
 
     def __init__(
@@ -36,6 +36,7 @@ class Run:
         self.payload = payload
         self.handler = handler
         self.limit_s = 0.0
+        self.admitted_at = 0.0
         self.begun = False
         self.stop: Stop | None = None
         self.is_marked = False

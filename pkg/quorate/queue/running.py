@@ -16,6 +16,7 @@ from typing import cast
 from quorate.core.codec import Json
 from quorate.core.errors import InvalidPayload, StaleTokenError
 from quorate.core.failpoint import failpoint
+from quorate.core.fence import TaskFence, enter_fence
 from quorate.core.lifecycle import Tasks
 
 from .context import TaskContext, deadline
@@ -24,6 +25,7 @@ from .decide import after_release, dead, when_unknown
 from .desk import Desk
 from .envelope import read_header, read_payload
 from .events import TaskTimedOut
+from .flow import with_before
 from .handlers import Handler, Handlers
 from .judge import Judge, too_late
 from .model import DeadReason, Lease, Move
@@ -33,6 +35,8 @@ from .run import Run, Stop
 
 MOST_THREADS = 32
 TIDY_UP_S = 1.0
+LATE_S = 0.02
+"""So much later than its claim an attempt begins only if the process stood still."""
 
 
 class Running:
@@ -98,6 +102,7 @@ class Running:
             return
         run = Run(lease, header, payload, handler)
         run.limit_s = self._judge.limit_s(run)
+        run.admitted_at = asyncio.get_running_loop().time()
         self._runs[lease.id] = run
         if not lease.failures:
             self.budgets.began(header.name)
@@ -139,6 +144,11 @@ class Running:
             self._over(run, self._judge.after_stop(run))
             return
         ends_at = self._deadlines.add(run, run.limit_s)
+        if self._stood_still(run, ends_at - run.limit_s):
+            self._over(run, after_release(run.lease))
+            return
+        lease = run.lease
+        enter_fence(TaskFence(lease.id, lease.token, lease.session, self._desk.tag))
         try:
             await failpoint("queue.after_claim_before_run")
             value = await self._call(run, ends_at)
@@ -152,14 +162,26 @@ class Running:
         else:
             self._over(run, move)
 
+    def _stood_still(self, run: Run, now: float) -> bool:
+        """Did the process stand still since the claim, so long that it may be void?
+
+        Somebody else may have the task by now. If not, it goes back to its lane.
+        """
+        if now - run.admitted_at < LATE_S:
+            return False
+        desk = self._desk
+        return desk.clock.monotonic() >= desk.session.trusted_until(desk.tag)
+
     async def _call(self, run: Run, ends_at: float) -> object:
         handler = run.handler
         payload = read_payload(run.payload)
         run.is_read = True
         if run.header.deadline_at is not None:
             deadline.set(run.header.deadline_at)
-        args: tuple[object, ...] = (payload,)
+        args: tuple[object, ...]
         kwargs: dict[str, Json] = {}
+        if run.header.flow:
+            payload = with_before(run.header, payload, run.lease.envelope)
         if run.header.is_call:
             args, kwargs = tuple(payload["args"]), payload["kwargs"]
         elif handler.takes_context:
@@ -168,6 +190,8 @@ class Running:
                 run.lease, handler.name, self._desk.queue, ends_at, report
             )
             args = (payload, run.context)
+        else:
+            args = (payload,)
         if handler.is_async:
             return await cast("Awaitable[object]", handler.function(*args, **kwargs))
         return await self._in_thread(handler, args, kwargs)
@@ -195,7 +219,7 @@ class Running:
         if not lease.lane:
             self._urgent -= 1
         if move is not None:
-            self._end(lease, move, is_marked=run.is_marked)
+            self._end(lease, move, is_marked=run.is_marked or "l" in run.header.flow)
 
     def _end(self, lease: Lease, move: Move, *, is_marked: bool = False) -> None:
         self._finished(Finished(lease, move, is_marked))

@@ -91,7 +91,11 @@ def value_of(task_id: str, found: Found) -> Json:
     if found.state is TaskState.DONE:
         return decode(found.body, "result") if found.body else None
     if found.state is TaskState.CANCELLED:
-        raise TaskFailed(f"The task {task_id} was cancelled.")
+        before = found.body.decode(errors="replace")
+        why = (
+            f"The task {before}, which it follows, did not end well." if before else ""
+        )
+        raise TaskFailed(f"The task {task_id} was cancelled.", why)
     if found.state is TaskState.DEAD:
         note = decode(found.body, "note of a death")
         raise TaskFailed(

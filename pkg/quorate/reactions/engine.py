@@ -11,26 +11,28 @@ import contextlib
 
 from quorate.core.clock import Clock
 from quorate.core.errors import LockLostError
-from quorate.core.events import Emit
+from quorate.core.events import Emit, Event
 from quorate.core.lifecycle import Duty, Tasks
 
 from .actions import Action, SetDegraded, ShedLanes
 from .events import (
+    DegradedLevelChanged,
     DegradedModeEntered,
     DegradedModeLeft,
     LanesShed,
     ReactorElected,
     RuleSuspended,
 )
-from .hands import Hands, Office
+from .hands import Hands, Office, Stored
 from .rules.degraded_mode import (
     AUTHOR,
     DegradedTerms,
     degrade_when_a_dependency_fails,
     is_left_to_application,
 )
-from .view import View
+from .view import DegradedLevel, View
 
+OURS = ("", AUTHOR)
 BEAT_S = 1.0
 IDLE_S = 0.5
 
@@ -51,8 +53,10 @@ class ReactionEngine:
         self._duty: Duty | None = None
         self._exit = contextlib.AsyncExitStack()
         self._office: Office | None = None
-        self._seen: tuple[bool, str] | None = None
+        self._seen: Stored | None = None
         self._changed_at = float("-inf")
+        self._lasts_since = float("-inf")
+        self._level = DegradedLevel.NORMAL
         self.is_suspended = False
 
     @property
@@ -112,36 +116,62 @@ class ReactionEngine:
 
     async def _look(self) -> View:
         stored = await self._hands.stored()
-        seen = (stored.value, stored.author)
-        if seen != self._seen:
-            first, self._seen = self._seen is None, seen
+        if stored != self._seen:
+            first, self._seen = self._seen is None, stored
+            self._lasts_since = self._clock.monotonic()
             if not first:
-                self._changed_at = self._clock.monotonic()
+                self._changed_at = self._lasts_since
         view = View(
             dependencies=self._hands.dependencies(),
             degraded=stored.value,
             set_by=stored.author,
             changed_at=self._changed_at,
             shed_level=await self._hands.shed_level(),
+            level=level_of(stored.level) or DegradedLevel.NORMAL,
+            told=None if stored.level_author in OURS else level_of(stored.level),
+            lasts_since=self._lasts_since,
         )
+        self._level = view.stands
         suspended = is_left_to_application(view)
         if suspended and not self.is_suspended:
-            self._emit(RuleSuspended(rule="degraded_mode", set_by=view.set_by))
+            by = stored.author if stored.author not in OURS else stored.level_author
+            self._emit(RuleSuspended(rule="degraded_mode", set_by=by))
         self.is_suspended = suspended
         return view
 
     async def _do(self, action: Action) -> None:
         match action:
             case SetDegraded(on, level, cause):
+                before = self._level
                 values: dict[str, object] = {
                     "service.degraded_mode": on,
                     "service.degraded_level": level.value,
                 }
                 revision = await self._hands.store(values, cause)
-                self._seen = (on, AUTHOR)
-                self._changed_at = self._clock.monotonic()
-                kind = DegradedModeEntered if on else DegradedModeLeft
-                self._emit(kind(cause=cause, revision=revision))
+                self._seen = Stored(on, AUTHOR, level.value, AUTHOR)
+                self._changed_at = self._lasts_since = self._clock.monotonic()
+                self._emit(told_of(before, level, cause, revision))
             case ShedLanes(lanes, cause):
                 await self._hands.shed(lanes)
                 self._emit(LanesShed(lanes=lanes, cause=cause))
+
+
+def level_of(stored: str) -> DegradedLevel | None:
+    """The level that is stored; None if it says nothing that is known."""
+    try:
+        return DegradedLevel(stored)
+    except ValueError:
+        return None
+
+
+def told_of(
+    before: DegradedLevel, level: DegradedLevel, cause: str, revision: int
+) -> Event:
+    """The event for a change of the level."""
+    if level is DegradedLevel.NORMAL:
+        return DegradedModeLeft(cause=cause, revision=revision)
+    if before is DegradedLevel.NORMAL:
+        return DegradedModeEntered(cause=cause, revision=revision)
+    return DegradedLevelChanged(
+        level_was=before.value, level_is=level.value, cause=cause, revision=revision
+    )

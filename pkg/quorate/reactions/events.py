@@ -26,6 +26,17 @@ class DegradedModeLeft(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DegradedLevelChanged(Event):
+    """`service.degraded_mode` stays on; more is left undone, or less."""
+
+    level: ClassVar[str] = "warning"
+    level_was: str
+    level_is: str
+    cause: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LanesShed(Event):
     """Workers take no tasks from the lowest `lanes` lanes; 0 is back to normal."""
 

@@ -23,10 +23,12 @@ class Office(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A stored value and who set it."""
+    """The stored mode and who set it; the stored level, and who set that."""
 
     value: bool
     author: str
+    level: str = ""
+    level_author: str = ""
 
 
 class Hands(Protocol):
@@ -41,7 +43,7 @@ class Hands(Protocol):
         ...
 
     async def stored(self) -> Stored:
-        """`service.degraded_mode` as the store has it."""
+        """`service.degraded_mode` and `.degraded_level` as the store has them."""
         ...
 
     async def store(self, values: dict[str, object], comment: str) -> int:

@@ -19,10 +19,16 @@ class DependencyState(StrEnum):
 
 
 class DegradedLevel(StrEnum):
-    """`service.degraded_level`, beside the owner's boolean."""
+    """`service.degraded_level`, beside the owner's boolean: how much is left undone."""
 
     NORMAL = "normal"
     DEGRADED = "degraded"
+    SURVIVAL = "survival"
+
+    @property
+    def shed(self) -> int:
+        """How many of the lowest lanes are not served."""
+        return list(DegradedLevel).index(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,9 @@ class View:
 
     `degraded` is the stored value of `service.degraded_mode`; `set_by` is who set it,
     empty if nobody did. `changed_at` is the monotonic moment at which the value was
-    first seen as it is.
+    first seen as it is. `level` is the stored `service.degraded_level`, and `told` the
+    same if an application has set it. `lasts_since` is the monotonic moment from which
+    the one who looks has seen this level.
     """
 
     dependencies: tuple[Dependency, ...] = ()
@@ -50,6 +58,18 @@ class View:
     set_by: str = ""
     changed_at: float = float("-inf")
     shed_level: int | None = None
+    level: DegradedLevel = DegradedLevel.NORMAL
+    told: DegradedLevel | None = None
+    lasts_since: float = float("inf")
+
+    @property
+    def stands(self) -> DegradedLevel:
+        """The level at which the system is."""
+        if not self.degraded:
+            return DegradedLevel.NORMAL
+        if self.level is DegradedLevel.NORMAL:
+            return DegradedLevel.DEGRADED
+        return self.level
 
     def critical(self) -> tuple[Dependency, ...]:
         """The dependencies that the system cannot do without."""

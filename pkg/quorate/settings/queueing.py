@@ -65,6 +65,24 @@ class DeadLetterSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxSettings:
+    """Tasks that are kept on disk while the queue's server is away."""
+
+    dir: str = setting(
+        "",
+        "Where they are kept, for this machine alone; empty keeps none, and enqueueing "
+        "fails while the server is away.",
+        unit="directory",
+    )
+    max_bytes: int = setting(
+        67_108_864,
+        "A process keeps no more: what is beyond fails.",
+        unit="bytes",
+        at_least=65_536,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSettings:
     """Lanes, limits and patience of the task queue."""
 
@@ -81,6 +99,7 @@ class QueueSettings:
         at_most=100,
     )
     dead_letters: DeadLetterSettings = section(DeadLetterSettings)
+    outbox: OutboxSettings = section(OutboxSettings)
     age_floor_s: float = setting(
         60.0,
         "A low task that waits longer gets at least one turn in eight.",

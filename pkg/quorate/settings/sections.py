@@ -91,6 +91,10 @@ class LockSettings:
         unit="replicas",
         at_least=0,
     )
+    strict: bool = setting(
+        False,
+        "Grant nothing for the session's ttl after another server has taken over.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +152,13 @@ class ReactionSettings:
     )
     dwell_s: float = setting(
         10.0, "It lasts at least so long: no flapping.", unit=SECONDS, at_least=0
+    )
+    deepen_after_s: float = setting(
+        60.0,
+        "Degraded so long with a dependency unhealthy, normal tasks rest too; 0 is "
+        "never.",
+        unit=SECONDS,
+        at_least=0,
     )
 
 

@@ -1,10 +1,9 @@
 """Many callers, one connection, one write a tick.
 
 All commands that tasks issue in one turn of the event loop leave in a single write, and
-replies find their callers by order (hiredis does the reading). A cancelled caller
-leaves its place in the line; a reply that is late ends the connection, because nothing
-behind it can be trusted. Nothing that blocks, subscribes or waits for replicas is ever
-sent here.
+replies find their callers by order (hiredis reads). A cancelled caller leaves its place
+in the line; a reply that is late ends the connection, because nothing behind it can be
+trusted. Nothing that blocks, subscribes or waits for replicas is ever sent here.
 """
 
 from __future__ import annotations
@@ -26,14 +25,13 @@ from quorate.core.lifecycle import Tasks
 
 from .link import Dialer, Link, Reply, pack
 from .orders import CallStats, Order, heeded
-from .refusals import Demoted, broken, refused, too_many, unanswered
+from .refusals import Demoted, broken, refused, too_many, unanswered, undialled
 from .scripts import Dialect, Script
 
 MOST_PENDING = 65_536
 STOOD_STILL_S = 0.1
 PARDON_S = 1.0
 """A loop that wakes up so late has not been able to read: replies get a little more."""
-
 
 C = TypeVar("C", bound="Calls")
 
@@ -45,9 +43,8 @@ class Calls:
     A call ends with its reply, with `StoreUnavailable` (the server has not done it),
     with `OutcomeUnknown` (sent, no reply; may have happened), or with `StoreRefused`
     (the server's own error). A lost call of an idempotent script is sent once more by
-    itself, and then has as long again; so is any call that a former master refuses.
-    Without `resends` that is left to who may send it elsewhere. Belongs to the event
-    loop in which it is first used.
+    itself, and then has as long again; so is any call that a former master refuses;
+    without `resends` neither is. Belongs to the event loop in which it is first used.
     """
 
     def __init__(
@@ -102,14 +99,20 @@ class Calls:
         `asking` is for a Cluster's node that does not own the slot yet.
         """
         sha, text = script.spoken(self._dialect)
+        packed = pack("EVALSHA", sha, len(keys), *keys, *args)
+        failed = None
+        if self._link is not None and self._link.is_open and not asking:
+            try:  # The usual case, and all of what an order is for comes after it.
+                return await self._put(packed, script.name)
+            except QuorateError as error:
+                failed = error
         order = Order(script.name, script.idempotent, asking)
-        tail = (len(keys), *keys, *args)
         try:
-            return await self._ask(pack("EVALSHA", sha, *tail), order)
+            return await self._ask(packed, order, failed)
         except StoreRefused as error:
             if error.code != "NOSCRIPT":
                 raise
-        return await self._ask(pack("EVAL", text, *tail), order)
+        return await self._ask(pack("EVAL", text, len(keys), *keys, *args), order)
 
     async def command(
         self, *words: str | bytes | int | float, asking: bool = False
@@ -139,10 +142,15 @@ class Calls:
         await self._tasks.close()
         self._part("the connection was closed")
 
-    async def _ask(self, packed: bytes, order: Order) -> Reply:
-        if not self.is_connected:
+    async def _ask(
+        self, packed: bytes, order: Order, failed: QuorateError | None = None
+    ) -> Reply:
+        """Send it, and once more if it should be; `failed`: how it has gone so far."""
+        if failed is None and not self.is_connected:
             await self._connect()
         try:
+            if failed is not None:
+                raise failed
             return await self._send(packed, order)
         except Demoted:
             if not self._resends:
@@ -207,18 +215,13 @@ class Calls:
     async def _dial(self, done: asyncio.Future[None]) -> None:
         """Open a connection. A caller that is cancelled meanwhile does not stop it."""
         link = Link(self._hear, lambda error: self._lost(link, error))
-        failure: QuorateError = StoreUnavailable(
-            f"Connecting to {self._dialer.shown} was given up.",
-            "The connection was closed meanwhile.",
-        )
+        failure: QuorateError = undialled(self._dialer.shown)
         try:
             await self._dialer.dial(link)
         except QuorateError as error:
             failure = error
         except Exception as error:
-            failure = StoreUnavailable(
-                f"{self._dialer.shown} cannot be reached.", repr(error)
-            )
+            failure = undialled(self._dialer.shown, error)
         else:
             self._link = link
             self._connections += 1

@@ -70,8 +70,9 @@ class Keyspace:
 
     def lock_tag(self, name: str) -> str:
         """The tag of the stripe in which the lock `name` lives."""
-        stripe = zlib.crc32(name.encode()) % self.stripes if self.is_spread else 0
-        return self._tag(str(stripe))
+        if not self.stripes:
+            return f"{{{self.namespace}}}"
+        return self._tag(str(zlib.crc32(name.encode()) % self.stripes))
 
     def queue_tag(self, queue: str) -> str:
         """The tag of all keys of one queue."""

@@ -56,3 +56,12 @@ def broken(name: str, shown: str) -> StoreUnavailable:
     return StoreUnavailable(
         f"{name} was not sent.", f"The connection to {shown} broke."
     )
+
+
+def undialled(shown: str, error: Exception | None = None) -> StoreUnavailable:
+    """The error for who waited for a connection that failed, or is not wanted now."""
+    if error is not None:
+        return StoreUnavailable(f"{shown} cannot be reached.", repr(error))
+    return StoreUnavailable(
+        f"Connecting to {shown} was given up.", "The connection was closed meanwhile."
+    )

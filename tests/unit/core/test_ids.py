@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.core.ids import born_at, derived_id, new_session_id, new_task_id, short
+from quorate.core.ids import (
+    TaskIds,
+    born_at,
+    derived_id,
+    new_session_id,
+    new_task_id,
+    short,
+)
 
 
 def ones(count: int) -> bytes:
@@ -63,6 +70,37 @@ def test_chance_fills_a_task_id_and_nothing_else() -> None:
 
 def test_tasks_of_one_moment_differ() -> None:
     assert len({new_task_id(1.0) for _ in range(1000)}) == 1000
+
+
+def test_many_ids_of_one_moment_differ_and_sort_as_they_were_made() -> None:
+    ids = TaskIds()
+
+    made = [ids.next(second) for second in (1.0, 2.0) for _ in range(500)]
+
+    assert len(set(made)) == 1000
+    assert made == sorted(made)
+    assert [born_at(ident) for ident in made] == [1.0] * 500 + [2.0] * 500
+    read = uuid.UUID(made[-1])
+    assert (read.version, read.variant) == (7, uuid.RFC_4122)
+
+
+def test_ids_that_run_out_of_numbers_begin_anew() -> None:
+    drawn = [b"\xff" * 10, b"\x00" * 10]
+    ids = TaskIds(lambda _: drawn.pop(0))
+
+    assert [ids.next(0.0)[16:], ids.next(0.0)[16:]] == [
+        "bfffffffffffffff",
+        "8" + "0" * 15,
+    ]
+
+
+def test_a_forked_process_makes_ids_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = TaskIds()
+    ours = ids.next(1.0)
+
+    monkeypatch.setattr("os.getpid", lambda: -1)
+
+    assert ids.next(1.0)[:30] != ours[:30]
 
 
 def test_the_same_words_give_the_same_id() -> None:

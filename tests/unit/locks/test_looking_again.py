@@ -69,7 +69,8 @@ async def test_the_look_finds_a_grant_of_which_no_news_came(bids, parts, line, c
 
     await clock.advance(15.0)
     await bids.tick()
-    hold = await asyncio.wait_for(bids.outcome(bid, WISH), 5)
+    await asyncio.wait_for(bids.outcome(bid), 5)
+    hold = bids.take(bid, WISH)
 
     assert hold is not None
     assert hold.token == line.last - 31
@@ -142,7 +143,7 @@ async def test_a_grant_is_trusted_from_before_it_was_given(bids, parts, clock):
     session = await parts.session.join(TAG)
     bid.granted = Granted(1, 32, TAG, session, parts.now() - 4.0)
 
-    hold = await bids.outcome(bid, wish)
+    hold = bids.take(bid, wish)
 
     assert hold is not None
     assert 5.0 < hold.left_s(parts.now()) < 6.0
@@ -171,4 +172,5 @@ async def test_a_place_that_was_taken_under_a_session_lost_meanwhile_is_taken_ag
     await clock.advance(15.0)
     await bids.tick()
 
-    assert await asyncio.wait_for(bids.outcome(bid, WISH), 1) is None
+    await asyncio.wait_for(bids.outcome(bid), 1)
+    assert bids.take(bid, WISH) is None

@@ -35,6 +35,7 @@ class FakeSession:
         self.terms = LeaseTerms()
         self.turn = 1
         self.away = False
+        self.trusted_until_ = float("inf")
         self._on_lost: list[Callable[[str, str], None]] = []
 
     @property
@@ -51,6 +52,9 @@ class FakeSession:
 
     def is_alive(self, tag: str, name: str) -> bool:
         return name == self.name
+
+    def trusted_until(self, tag: str) -> float:
+        return self.trusted_until_
 
     def on_lost(self, told: Callable[[str, str], None]) -> Callable[[], None]:
         self._on_lost.append(told)

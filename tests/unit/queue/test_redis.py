@@ -181,7 +181,7 @@ async def test_cancelling_is_answered_with_a_state(broker, calls, letter, state)
     calls.replies = [letter]
 
     assert await broker.cancel("a") is state
-    assert calls.asked[0][2] == ["a", 3_600_000, "{t}:j:to:"]
+    assert calls.asked[0][2] == ["a", 3_600_000, "work:now"]
 
 
 async def test_stats_are_read_by_lane(broker, calls):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 
 import pytest
 from tests.unit.queue.fakes import FakeBroker, FakeSession, a_desk
@@ -42,7 +43,8 @@ class Stage:
         self.tasks = Tasks(heard.emit)
         self.finished = []
         self.bell = asyncio.Event()
-        desk = a_desk(self.broker, FakeSession(), heard.emit, clock, CONFIG)
+        self.session = FakeSession()
+        desk = a_desk(self.broker, self.session, heard.emit, clock, CONFIG)
         self.running = Running(desk, self.handlers, self.tasks, self._over)
 
     def _over(self, finished) -> None:
@@ -72,6 +74,27 @@ async def stage(heard, clock):
     yield stage
     stage.running.close()
     await stage.tasks.close()
+
+
+@pytest.mark.parametrize(("is_trusted", "kind"), [(False, "back"), (True, "done")])
+async def test_what_a_stalled_process_had_claimed_begins_only_under_a_live_session(
+    stage, clock, is_trusted, kind
+):
+    """The session may have ended meanwhile, and somebody else have the task."""
+    begun = []
+
+    async def work(payload):
+        begun.append(payload)
+
+    stage.handlers.add("work", work)
+    stage.session.trusted_until_ = clock.monotonic() + (1.0 if is_trusted else -1.0)
+
+    stage.admit("payload")
+    time.sleep(0.05)  # noqa: ASYNC251 - the event loop stands still
+
+    move = await stage.move()
+    assert move.kind is MoveKind(kind)
+    assert begun == ["payload"] * is_trusted
 
 
 async def test_a_result_is_kept(stage):

@@ -11,6 +11,7 @@ from quorate.core.errors import LockLostError, StoreUnavailable
 from quorate.core.events import Event
 from quorate.reactions.engine import BEAT_S, IDLE_S, ReactionEngine
 from quorate.reactions.events import (
+    DegradedLevelChanged,
     DegradedModeEntered,
     DegradedModeLeft,
     LanesShed,
@@ -60,7 +61,8 @@ class HandsThatRemember:
         return self.now_stored
 
     async def store(self, values: dict[str, object], comment: str) -> int:
-        self.now_stored = Stored(bool(values["service.degraded_mode"]), AUTHOR)
+        on, level = values["service.degraded_mode"], values["service.degraded_level"]
+        self.now_stored = Stored(bool(on), AUTHOR, str(level), AUTHOR)
         self.comments.append(comment)
         return len(self.comments)
 
@@ -118,7 +120,7 @@ async def test_it_degrades_sheds_and_comes_back_by_itself(engine, hands, clock, 
     assert await engine.tick() == BEAT_S
     hands.state, hands.since = DependencyState.UNHEALTHY, clock.at
     await engine.tick()
-    assert hands.now_stored == Stored(value=True, author=AUTHOR)
+    assert hands.now_stored == Stored(True, AUTHOR, "degraded", AUTHOR)
     assert hands.level == 1
 
     hands.state, hands.since = DependencyState.HEALTHY, clock.at
@@ -140,6 +142,67 @@ async def test_it_degrades_sheds_and_comes_back_by_itself(engine, hands, clock, 
         LanesShed,
     ]
     assert hands.comments == ["unhealthy: records", "healthy again: records"]
+
+
+async def test_what_lasts_becomes_survival_and_comes_back_step_by_step(
+    engine, hands, clock, heard
+):
+    hands.state, hands.since = DependencyState.UNHEALTHY, clock.at
+    levels = []
+    for _ in range(61):
+        await engine.tick()
+        levels.append(hands.level)
+        clock.at += 1.0
+    hands.state, hands.since = DependencyState.HEALTHY, clock.at
+    for _ in range(30):
+        await engine.tick()
+        levels.append(hands.level)
+        clock.at += 1.0
+
+    assert levels[0] == 1
+    assert levels[59:62] == [1, 2, 2]
+    steps = [
+        level for n, level in enumerate(levels) if n == 0 or levels[n - 1] != level
+    ]
+    assert steps == [1, 2, 1, 0]
+    (deeper, shallower) = [e for e in heard if isinstance(e, DegradedLevelChanged)]
+    assert (deeper.level_was, deeper.level_is) == ("degraded", "survival")
+    assert deeper.cause == "unhealthy for long: records"
+    assert (shallower.level_was, shallower.level_is) == ("survival", "degraded")
+    assert levels.index(1, 61) - 61 >= 9
+    assert sum(level == 1 for level in levels[61:]) >= 10
+
+
+async def test_a_new_reactor_does_not_deepen_at_once(hands, clock, heard):
+    """It has only begun to look; how long it was so before, it does not know."""
+    hands.state, hands.since = DependencyState.UNHEALTHY, 0.0
+    hands.now_stored = Stored(True, AUTHOR, "degraded", AUTHOR)
+    engine = ReactionEngine(hands, DegradedTerms(), emit=heard.append, clock=clock)
+
+    await engine.tick()
+    assert hands.level == 1
+
+    clock.at += 60.0
+    await engine.tick()
+    await engine.tick()
+    assert hands.level == 2
+
+
+@pytest.mark.parametrize(
+    ("level", "shed"), [("survival", 2), ("degraded", 1), ("normal", 0)]
+)
+async def test_an_application_may_say_how_much_is_left_undone(
+    engine, hands, heard, level, shed
+):
+    hands.now_stored = Stored(False, "", level, "operator")
+    hands.level = 3
+
+    await engine.tick()
+
+    assert hands.level == shed
+    assert hands.comments == []
+    (suspended,) = [e for e in heard if isinstance(e, RuleSuspended)]
+    assert suspended.set_by == "operator"
 
 
 async def test_it_writes_once_and_not_on_every_look(engine, hands):

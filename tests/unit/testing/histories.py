@@ -10,6 +10,7 @@ from quorate.core.clock import Chance
 from quorate.testing.checker import Model
 from quorate.testing.history import Operation
 from quorate.testing.models import CasRegister, FencedRegister, Mutex
+from quorate.testing.shared_models import ReadersWriter, Semaphore
 
 S = TypeVar("S", bound=Hashable)
 
@@ -114,6 +115,14 @@ def _random_operation(
             chance.randrange(1, 8) if f == "acquire" else chance.random() < 0.8
         )
         return op(f, called, called + 1, result, owner=owner)
+    if isinstance(model, (Semaphore, ReadersWriter)):
+        f = chance.choice(["acquire", "acquire", "release", "expire"])
+        if f != "acquire":
+            return op(f, called, called + 1, chance.random() < 0.8, owner=owner)
+        if isinstance(model, Semaphore):
+            return op(f, called, called + 1, small, owner=owner, weight=small)
+        token, shared = chance.randrange(1, 8), chance.random() < 0.6
+        return op(f, called, called + 1, token, owner=owner, shared=shared)
     if isinstance(model, FencedRegister):
         if chance.random() < 0.4:
             return op("read", called, called + 1, chance.choice([None, 1, 2, 3]))

@@ -12,8 +12,15 @@ from quorate.core.clock import Chance
 from quorate.testing.checker import Model, judge, judge_each
 from quorate.testing.history import Operation
 from quorate.testing.models import CasRegister, FencedRegister, Mutex
+from quorate.testing.shared_models import ReadersWriter, Semaphore
 
-MODELS: list[Model[Any]] = [Mutex(), FencedRegister(), CasRegister()]
+MODELS: list[Model[Any]] = [
+    Mutex(),
+    FencedRegister(),
+    CasRegister(),
+    Semaphore(3),
+    ReadersWriter(),
+]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
@@ -109,6 +116,62 @@ def test_a_wrong_history_of_a_lock_is_seen(name: str) -> None:
     assert verdict.ruling == "invalid"
     assert verdict.at is not None
     assert verdict.at.f in verdict.why
+
+
+SHARED = {
+    "one permit too many": (
+        Semaphore(3),
+        op("acquire", 1, 2, 1, owner="a", weight=2),
+        op("acquire", 3, 4, 2, owner="b", weight=2),
+    ),
+    "a writer beside a reader": (
+        ReadersWriter(),
+        op("acquire", 1, 2, 5, owner="a", shared=True),
+        op("acquire", 3, 4, 6, owner="b", shared=False),
+    ),
+    "a reader beside a writer": (
+        ReadersWriter(),
+        op("acquire", 1, 2, 5, owner="a", shared=False),
+        op("acquire", 3, 4, 6, owner="b", shared=True),
+    ),
+    "a writer with the token of a reader": (
+        ReadersWriter(),
+        op("acquire", 1, 2, 5, owner="a", shared=True),
+        op("release", 3, 4, True, owner="a"),
+        op("acquire", 5, 6, 5, owner="b", shared=False),
+    ),
+    "a return of what was never had": (
+        Semaphore(3),
+        op("release", 3, 4, True, owner="a"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_a_wrong_history_of_what_is_shared_is_seen(name: str) -> None:
+    model, *history = SHARED[name]
+
+    assert judge(history, model).ruling == "invalid"
+
+
+def test_what_is_shared_rightly_passes() -> None:
+    readers = [
+        op("acquire", 1, 2, 5, owner="a", shared=True),
+        op("acquire", 3, 4, 5, owner="b", shared=True),
+        op("release", 5, 6, True, owner="a"),
+        op("expire", 5, None, owner="b"),
+        op("acquire", 7, 8, 6, owner="c", shared=False),
+        op("release", 9, 10, False, owner="b"),
+    ]
+    permits = [
+        op("acquire", 1, 2, 1, owner="a", weight=2),
+        op("acquire", 3, 4, 1, owner="b", weight=1),
+        op("release", 5, 9, True, owner="a"),
+        op("acquire", 6, 8, 1, owner="c", weight=2),
+    ]
+
+    assert judge(readers, ReadersWriter()).is_valid
+    assert judge(permits, Semaphore(3)).is_valid
 
 
 WRONG_WRITES = {

@@ -71,15 +71,15 @@ class SharesTheLine(Calls):
 class SendsEverythingAgain(Calls):
     """What may have happened is done once more."""
 
-    async def _ask(self, packed: bytes, order: Order) -> Any:
-        return await super()._ask(packed, replace(order, again=True))
+    async def _ask(self, packed: bytes, order: Order, failed: Any = None) -> Any:
+        return await super()._ask(packed, replace(order, again=True), failed)
 
 
 class SendsNothingAgain(Calls):
     """Even what could safely be sent again is given up."""
 
-    async def _ask(self, packed: bytes, order: Order) -> Any:
-        return await super()._ask(packed, replace(order, again=False))
+    async def _ask(self, packed: bytes, order: Order, failed: Any = None) -> Any:
+        return await super()._ask(packed, replace(order, again=False), failed)
 
 
 @pytest.mark.parametrize(

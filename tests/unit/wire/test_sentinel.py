@@ -16,14 +16,16 @@ from tests.unit.wire.scripted_server import (
     pub_sub,
 )
 
+import quorate.wire.sentinel_server as sentinel_server
 from quorate.core.errors import OutcomeUnknown, StoreRefused, StoreUnavailable
 from quorate.testing.heard import Heard
 from quorate.wire.events import MasterSwitched
-from quorate.wire.fleet_urls import read_fleet_url
+from quorate.wire.fleet_urls import Spot, read_fleet_url
 from quorate.wire.inbox import InboxLost, InboxRestored
 from quorate.wire.limits import WireLimits
 from quorate.wire.redis import Wire
-from quorate.wire.sentinel import SWITCH, SentinelServer
+from quorate.wire.sentinel import SWITCH
+from quorate.wire.sentinel_server import SentinelServer
 
 LIMITS = WireLimits(timeout_s=2.0, connect_timeout_s=1.0)
 
@@ -151,6 +153,30 @@ async def test_who_slept_through_the_switch_is_overruled(
 
     for _ in range(5):
         assert ":7000/" in await resolved(url())
+
+
+async def test_who_has_not_heard_of_a_switch_yet_does_not_lead_back(
+    sentinels: list[ScriptedSentinel], url: Url, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator's switch is known to one Sentinel first; the two others answer."""
+    server = SentinelServer(read_fleet_url(url()))
+    await server.resolve()
+    for sentinel in sentinels[1:]:
+        sentinel.answers = True
+    sentinels[0].answers = False
+
+    server.switched_to(Spot("127.0.0.1", 7001))
+    with pytest.raises(StoreUnavailable, match="no master right now"):
+        await server.resolve()
+    assert ":7001/" in server.address.url
+
+    for sentinel in sentinels[1:]:
+        sentinel.epoch = 2  # And it has come back to be the master.
+    assert ":7000/" in (await server.resolve()).url
+
+    monkeypatch.setattr(sentinel_server, "LEFT_S", 0.0)
+    server.switched_to(Spot("127.0.0.1", 7001))
+    assert ":7000/" in (await server.resolve()).url
 
 
 async def test_who_slept_through_the_switch_is_overruled_though_he_is_the_quickest(

@@ -1,9 +1,17 @@
--- granting: the server's clock, and how somebody becomes a holder. Needs `keys`.
+-- granting: how somebody becomes a holder, and what is left of a free lock.
+-- Needs `keys`.
 -- clock: server
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local micros = time[1] * 1000000 + time[2]
+-- include clock
 local block = 32
+
+-- The last token of a free lock is kept until the server's time is so far beyond it.
+-- Without it tokens still grow, because they are never below that time in microseconds;
+-- with it they do even when the time is set back by no more than this. A token that is
+-- ahead of the time is kept for so much longer.
+local kept_ms = 3600000
+local function keep(key, last)
+  redis.call('PEXPIREAT', key, digits(kept_ms + math.floor(last / 1000)))
+end
 
 -- Tell who observes an election that its leader has changed.
 local function announce(name)
@@ -23,7 +31,8 @@ local function grant(name, mode, last, id, hard_ms, session, owner, label)
   local final = mode == 'x' and token + block - 1 or token
   local hard_end = hard_ms > 0 and now + hard_ms or 0
   redis.call('HSET', key, 'm', mode, 'f', digits(final), id,
-    lines(digits(token), digits(hard_end), digits(now), session, owner, label))
+    string.format('%.0f\n%.0f\n%.0f\n%s\n%s\n%s',
+      token, hard_end, now, session, owner, label))
   if last then
     redis.call('PERSIST', key)
   end

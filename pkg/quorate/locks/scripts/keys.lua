@@ -11,6 +11,8 @@
 --   T:l:i:<session>  SET   the claims of a session, held or awaited: "<id>\n<name>"
 --   T:l:s            SET   sessions that may have claims
 --   T:l:g            ZSET  ids that were given up before they arrived → when
+--   T:l:e            HASH  where somebody is strict: which server granted last
+--                          (see grace)
 --   T:l:n            HASH  <session> → its notes of who waits and holds (see notes.py)
 --   T:l:to:<session>       the channel of a session
 --   T:l:on:<name>          the channel of an election, a latch or a barrier
@@ -22,20 +24,8 @@
 local base = string.sub(KEYS[1], 1, -2) .. 'l:'
 local waits, given_up, index = base .. 'w', base .. 'g', base .. 's'
 
--- So long the last token of a free lock is kept. Without it tokens still grow, because
--- they are never below the server's time in microseconds; with it they do even when
--- that time is set back. A token that is ahead of the time is kept for so much longer:
--- a clock that is set back, right and back again must not forget it in between.
-local kept_ms = 3600000
-
 local function holds(name) return base .. 'h:' .. name end
 local function writers(name) return base .. 'q:' .. name end
 local function readers(name) return base .. 'r:' .. name end
 local function claims(session) return base .. 'i:' .. session end
-local function digits(number) return string.format('%.0f', number) end
-local function keep(key, last)
-  local time = redis.call('TIME')
-  local ahead = tonumber(last) / 1000 - (time[1] * 1000 + time[2] / 1000)
-  redis.call('PEXPIRE', key, digits(kept_ms + math.max(0, ahead)))
-end
 local function lines(...) return table.concat({...}, '\n') end

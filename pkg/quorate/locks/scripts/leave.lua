@@ -6,19 +6,21 @@
 -- ARGV  1 name, 2 id, 3 echo: 1 when a copy of its acquire may still arrive
 -- returns 'held' | 'waiting' | 'unknown': what it was
 -- clock: server
--- include keys
 local name, id, echo = ARGV[1], ARGV[2], ARGV[3]
--- The usual case, before what only the others need: ours, and nobody waits.
-local key = holds(name)
+-- The usual case, before all that only others need: ours, and nobody waits.
+local base = string.sub(KEYS[1], 1, -2) .. 'l:'
+local key = base .. 'h:' .. name
 local found = redis.call('HMGET', key, id, 'm', 'f')
 if found[1] and found[2] == 'x' and echo == '0' and string.sub(name, 1, 3) ~= '%03'
-    and redis.call('EXISTS', writers(name), readers(name)) == 0 then
+    and redis.call('EXISTS', base .. 'q:' .. name, base .. 'r:' .. name) == 0 then
   local session = string.match(found[1], '^[^\n]*\n[^\n]*\n[^\n]*\n([^\n]*)')
   redis.call('HDEL', key, id, 'm')
-  keep(key, found[3])
-  redis.call('SREM', claims(session), lines(id, name))
+  redis.call('PEXPIREAT', key,
+    string.format('%.0f', 3600000 + math.floor(found[3] / 1000)))
+  redis.call('SREM', base .. 'i:' .. session, id .. '\n' .. name)
   return 'held'
 end
+-- include keys
 -- include granting
 -- include room
 -- include holders

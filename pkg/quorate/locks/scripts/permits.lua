@@ -57,7 +57,8 @@ local function hand_on(name)
   local id, is = first_alive(name, 'x')
   while id do
     local found = redis.call('HMGET', key, 'w', 'n', 'f')
-    if tonumber(found[1] or '0') + tonumber(is[8]) > tonumber(found[2] or is[9]) then
+    local wanted = tonumber(found[1] or '0') + tonumber(is[8])
+    if wanted > tonumber(found[2] or is[9]) or in_grace() then
       return
     end
     redis.call('ZREM', writers(name), id)

@@ -1,5 +1,6 @@
 -- room: who is alive, who is next, and letting them in. Needs `keys` and `granting`.
 -- clock: server
+-- include grace
 local function queue(name, mode)
   return mode == 'x' and writers(name) or readers(name)
 end
@@ -110,7 +111,7 @@ end
 -- reader that waits to become the writer comes before all that wait outside.
 -- Returns how the lock is held then.
 local function settle(name, mode, after)
-  if mode == 'x' then
+  if mode == 'x' or in_grace() then
     return mode
   end
   local upgrading = mode == 's' and redis.call('HGET', holds(name), 'u')

@@ -10,6 +10,7 @@
 -- clock: server
 -- include keys
 -- include granting
+-- include grace
 local session, mode, hard_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local ends = redis.call('ZSCORE', KEYS[1], session)
 if not ends or tonumber(ends) <= now then
@@ -34,6 +35,9 @@ for at = 7, #ARGV, 2 do
 end
 if #found > 2 then
   return found
+end
+if in_grace() then
+  return {'busy', now}
 end
 for at = 7, #ARGV, 2 do
   local name, id = ARGV[at], ARGV[at + 1]

@@ -1,8 +1,8 @@
 -- take_permits: take permits of a semaphore, or stand in line for them. The same as
 -- acquire in everything else.
 -- KEYS  1 sessions
--- ARGV  1 name, 2 id, 3 session, 4 weight, 5 wait (1 | 0), 6 hard ms or 0, 7 owner,
---       8 label, 9 first: 1 until a claim of the session is known to be here,
+-- ARGV  1 name, 2 id, 3 session, 4 weight, 5 wait (1 | 0), 6 owner, 7 label,
+--       8 first: 1 until a claim of the session is known to be here, 9 hard ms or 0,
 --       10 ahead: by so many µs it may stand before who came earlier, 11 limit
 -- returns what acquire returns
 -- clock: server
@@ -12,7 +12,7 @@
 -- include holders
 -- include permits
 local name, id, session, weight = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local wait, hard_ms, owner, label = ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8]
+local wait, owner, label, hard_ms = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[9])
 local key = holds(name)
 if not is_alive(session) then
   return {'dead', now}
@@ -20,7 +20,7 @@ end
 
 local function claim()
   redis.call('SADD', claims(session), lines(id, name))
-  if ARGV[9] == '1' then
+  if ARGV[8] == '1' then
     redis.call('SADD', index, session)
   end
 end
@@ -32,7 +32,7 @@ local function look()
     return {'granted', now, tonumber(is[1]), tonumber(is[1]), tonumber(is[2])}
   end
   local fits = tonumber(found[2] or '0') + weight <= tonumber(found[3] or ARGV[11])
-  if fits and redis.call('EXISTS', writers(name)) == 0 then
+  if fits and not in_grace() and redis.call('EXISTS', writers(name)) == 0 then
     local token, hard_end =
       hand_out(name, found[4], id, hard_ms, session, owner, label, weight)
     claim()
@@ -52,6 +52,10 @@ hand_on(name)
 granted = look()
 if granted then
   return granted
+end
+local grace = in_grace()
+if grace and (first_end == 0 or grace < first_end) then
+  first_end = grace
 end
 if wait ~= '1' then
   return {'busy', now, first_end, one}

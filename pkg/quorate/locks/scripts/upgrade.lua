@@ -24,8 +24,9 @@ if found[2] == 's' then
     return {'deadlock', now, 0, redis.call('HGET', key, found[3])}
   end
   redis.call('HSET', key, 'u', id)
-  if not promote(name, id) then
-    return {'queued', now, first_end, found[1]}
+  local grace = in_grace()
+  if grace or not promote(name, id) then
+    return {'queued', now, grace or first_end, found[1]}
   end
 end
 local token = tonumber(fields(redis.call('HGET', key, id))[1])

@@ -20,6 +20,7 @@ _MEND = load("quorate.queue.redis", "mend")
 
 PAGE = 500
 MEND_AT_ONCE = 50
+FOR_EVER_S = 1e12
 
 
 class RedisQueueAdmin:
@@ -115,7 +116,7 @@ def explained(task_id: str, reply: Reply) -> Explanation | None:
         state, why = TaskState.RUNNING, f"It runs in {session}."
     elif due_ms >= 0:
         state = TaskState.RETRYING if failures else TaskState.SCHEDULED
-        why = f"It is due in {due_ms / 1000:g} s."
+        why = why_resting(due_ms / 1000)
     elif before >= 0:
         why = _why_waiting(lane, before, shed, paused=bool(paused))
     else:
@@ -130,6 +131,13 @@ def explained(task_id: str, reply: Reply) -> Explanation | None:
         crashes=crashes,
         progress=progress.decode(),
     )
+
+
+def why_resting(due_s: float) -> str:
+    """What a task waits for that is in no lane yet."""
+    if due_s < FOR_EVER_S:
+        return f"It is due in {due_s:g} s."
+    return "It waits: for the tasks before it, or for a service that is down."
 
 
 def _why_waiting(lane: int, before: int, shed: int, *, paused: bool) -> str:

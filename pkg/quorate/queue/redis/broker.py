@@ -36,6 +36,7 @@ from quorate.wire.scripts import load
 
 from .fenced import check_fenced, proof
 from .keys import QueueKeys
+from .words import milliseconds, put_in_words
 
 _PACKAGE = "quorate.queue.redis"
 _ENQUEUE = load(_PACKAGE, "enqueue")
@@ -86,15 +87,8 @@ class RedisBroker:
     async def enqueue(
         self, parcels: Sequence[Parcel], fence: Fence | None = None
     ) -> list[bool]:
-        args: list[str | bytes | int] = []
-        for parcel in parcels:
-            args += (
-                parcel.id,
-                parcel.lane,
-                _ms(parcel.delay_s),
-                parcel.envelope,
-            )
-        keys, queue = self._keys, self._keys.queue
+        keys = self._keys
+        queue, *args = put_in_words(keys.queue, parcels)
         if fence is None:
             reply = await self._calls.call(_ENQUEUE, [keys.prefix], [queue, *args])
         else:
@@ -143,11 +137,11 @@ class RedisBroker:
         )
 
     async def cancel(self, task_id: str) -> TaskState | None:
-        remembered_ms = _ms(max(FORGOTTEN_AFTER_S, self._config.result_ttl_s))
+        remembered_ms = milliseconds(max(FORGOTTEN_AFTER_S, self._config.result_ttl_s))
         letter = await self._calls.call(
             _CANCEL,
             [self._keys.prefix],
-            [task_id, remembered_ms, self._keys.channels],
+            [task_id, remembered_ms, self._keys.queue],
         )
         return LETTERS.get(letter)
 
@@ -170,7 +164,7 @@ class RedisBroker:
         args: list[str | bytes | int] = [
             mine.session,
             self._keys.queue,
-            _ms(NAMES_FRESH_S),
+            milliseconds(NAMES_FRESH_S),
             *mine.numbers,
             len(mine.known),
             *mine.known,
@@ -232,8 +226,9 @@ class RedisBroker:
 
 
 def _settlement(session: str, finished: Finished) -> tuple[str | bytes | int, ...]:
-    """A finished task in five words; a capital letter has its notes removed.
+    """A finished task in five words.
 
+    A capital letter has its notes removed, and what follows it set off or called off.
     The second is the claim as the server has it, under the session that settles: who
     settles the task of another is refused.
     """
@@ -242,13 +237,13 @@ def _settlement(session: str, finished: Finished) -> tuple[str | bytes | int, ..
     claim = f"{session}|{lease.token}|{lease.lane}|1"
     match move.kind:
         case MoveKind.DONE:
-            keep_ms = _ms(max(FORGOTTEN_AFTER_S, move.keep_s))
-            body = b"d" + move.body if move.keep_s > 0 else b"d"
+            keep_ms = milliseconds(max(FORGOTTEN_AFTER_S, move.keep_s))
+            body = b"d" + move.body if move.keep_s > 0 or is_marked else b"d"
             return lease.id, claim, "D" if is_marked else "d", keep_ms, body
         case MoveKind.CANCELLED:
-            return lease.id, claim, "C", _ms(move.keep_s), b"c"
+            return lease.id, claim, "C", milliseconds(move.keep_s), b"c"
         case MoveKind.DEAD:
-            return lease.id, claim, "X" if is_marked else "x", 0, move.body
+            return lease.id, claim, "X", 0, move.body
         case MoveKind.RETRY | MoveKind.BACK as kind:
             failures, crashes, bounces = move.record
             record = f"{failures}|{bounces}|{crashes}" if any(move.record) else ""
@@ -257,7 +252,9 @@ def _settlement(session: str, finished: Finished) -> tuple[str | bytes | int, ..
                 lease.id,
                 claim,
                 code.upper() if is_marked else code,
-                _ms(move.delay_s),
+                milliseconds(move.delay_s)
+                if move.at is None
+                else f"={milliseconds(move.at)}",
                 record,
             )
 
@@ -294,7 +291,3 @@ def _sight(words: list[bytes | int]) -> Sight:
         (first, second, third),
         cast("int", now_ms) / 1000,
     )
-
-
-def _ms(seconds: float) -> int:
-    return max(0, round(seconds * 1000))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from quorate.core.events import Emit
 from quorate.queue.events import TaskDied, TasksTakenBack
+from quorate.queue.flow_store import FlowStore
 from quorate.queue.model import DeadReason, QueueConfig
 from quorate.queue.ports import (
     Broker,
@@ -15,14 +16,17 @@ from quorate.queue.ports import (
     Results,
     TakenBack,
 )
+from quorate.queue.schedule_store import ScheduleStore
 from quorate.wire.redis import Wire
 
 from .admin import RedisQueueAdmin
 from .broker import RedisBroker
 from .dead_letters import RedisDeadLetters
+from .flows import RedisFlows
 from .keys import QueueKeys, queues_of_key, with_claims_key
 from .mailbox import Mailbox
 from .results import RedisResults
+from .schedules import RedisSchedules
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class Place:
     results: Results
     dead_letters: DeadLetters
     admin: QueueAdmin
+    schedules: ScheduleStore | None = None
+    flows: FlowStore | None = None
 
 
 class RedisQueues:
@@ -67,6 +73,8 @@ class RedisQueues:
                 results=RedisResults(calls, keys),
                 dead_letters=RedisDeadLetters(calls, keys),
                 admin=RedisQueueAdmin(calls, keys),
+                schedules=RedisSchedules(calls, keys),
+                flows=RedisFlows(calls, keys),
             )
         return found
 

@@ -2,36 +2,18 @@
 -- cancel: a task is not wanted any more.
 -- idempotent
 -- KEYS  1 the queue's keys (prefix)
--- ARGV  1 id, 2 how long to remember it in ms, 3 prefix of the workers' channels
+-- ARGV  1 id, 2 how long to remember it in ms, 3 queue
 -- returns a letter: c cancelled · r it runs, its worker is told · d done · x dead · u not
 --         known
 -- clock: server
 -- include server_time
+-- include ring
+-- include put_ready
 -- include tell
-local base, id = KEYS[1], ARGV[1]
-local owner = redis.call('HGET', base .. 'own', id)
-if owner then
-  local process = string.match(owner, '^(.*)%.%d+|%d+|%d|%d$')
-  redis.call('ZADD', base .. 'stop', now, id)
-  if process then
-    redis.call('PUBLISH', ARGV[3] .. process, 'c' .. id)
-  end
-  return 'r'
+-- include call_off
+-- include follow
+local letter = call_off(KEYS[1], ARGV[1], now, tonumber(ARGV[2]), '')
+if letter == 'c' then
+  follow(KEYS[1], ARGV[3], now, {ARGV[1], 'c', ''})
 end
-if redis.call('HEXISTS', base .. 'err', id) == 1 then
-  return 'x'
-end
-if redis.call('HEXISTS', base .. 'job', id) == 0 then
-  local result = redis.call('HGET', base .. 'res', id)
-  return result and string.sub(result, 1, 1) or 'u'
-end
-redis.call('HDEL', base .. 'job', id)
-if redis.call('ZREM', base .. 'due', '0:' .. id, '1:' .. id, '2:' .. id) == 0 then
-  redis.call('HSET', base .. 'att', id, 'x')
-else
-  redis.call('HDEL', base .. 'att', id)
-end
-redis.call('HSET', base .. 'res', id, 'c')
-redis.call('ZADD', base .. 'resx', now + tonumber(ARGV[2]), id)
-tell(base, redis.call('HGET', base .. 'cfg', 'waiting'), {id})
-return 'c'
+return letter

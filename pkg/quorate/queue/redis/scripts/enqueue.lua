@@ -2,7 +2,8 @@
 -- idempotent: an id that is known (waiting, running, dead, or over with its result kept)
 -- is not put in again.
 -- KEYS  1 the queue's keys (prefix)
--- ARGV  1 queue, 2… tasks, four words each: id, lane, delay in ms, envelope
+-- ARGV  1 queue, 2… tasks, four words each: id, lane, delay in ms or '=' and the ms of
+--       wall time at which it is due, envelope
 -- returns a list with 1 (put in) or 0 (known) for each task
 -- clock: server
 -- include server_time

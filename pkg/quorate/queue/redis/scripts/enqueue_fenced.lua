@@ -1,7 +1,7 @@
 -- enqueue_fenced: put tasks in under a grant, unless a later one has written here.
 -- idempotent: as enqueue; what is known already is no write.
 -- KEYS  1 the queue's keys (prefix), 2 sessions
--- ARGV  1 queue, 2 name of the grant, 3 its token, 4 the session that must live, or '',
+-- ARGV  1 queue, 2 name of the grant or '', 3 its token, 4 the session that must live, or '',
 --       5… tasks, four words each: id, lane, delay in ms, envelope
 -- returns a list with 1 (put in) or 0 (known) for each task
 --       | {-1, last token} overtaken | {-2} the session is over
@@ -20,10 +20,12 @@ if not all_known then
       return {-2}
     end
   end
-  local last = overtaken(base, ARGV[2], ARGV[3])
+  local last = ARGV[2] ~= '' and overtaken(base, ARGV[2], ARGV[3])
   if last then
     return {-1, last}
   end
-  remember(base, ARGV[2], ARGV[3])
+  if ARGV[2] ~= '' then
+    remember(base, ARGV[2], ARGV[3])
+  end
 end
 return put_in_tasks(5, ids, known)

@@ -17,6 +17,8 @@
 -- include put_ready
 -- include tell
 -- include bury_task
+-- include call_off
+-- include follow
 -- include settle
 -- include claim
 -- include upkeep

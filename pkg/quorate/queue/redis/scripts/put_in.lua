@@ -1,5 +1,6 @@
 -- put_in: put tasks in, each once. A fragment; wants `base`, `queue`, `now`, `ring` and
--- `put_ready`. Tasks are four words each in ARGV: id, lane, delay in ms, envelope.
+-- `put_ready`. Tasks are four words each in ARGV: id, lane, delay in ms or '=' and the ms
+-- of wall time at which they are due, envelope.
 
 -- The ids from ARGV[from] on; which of them are known; and whether all are.
 local function look_up(from)
@@ -31,7 +32,7 @@ local function put_in_tasks(from, ids, known)
     put_in[n] = is_known and 0 or 1
     if not is_known then
       local at = from + (n - 1) * 4
-      local delay = tonumber(ARGV[at + 2])
+      local delay = tonumber(ARGV[at + 2]) or string.sub(ARGV[at + 2], 2) - now
       jobs[#jobs + 1] = id
       jobs[#jobs + 1] = ARGV[at + 3]
       if records[n] then

@@ -1,13 +1,14 @@
 -- Settle finished tasks: five words each, id, claim (as it stands in `own`), code, number,
 -- body.
 --   d done, c cancelled: body is kept as the result for number ms · x dead: body is the note
---   r after number ms, body is the new record · b the same, at the front of its lane
--- A code in capitals says that the task left notes to be removed.
+--   r after number ms (or '=' and the ms of wall time), body is the new record
+--   b the same, at the front of its lane
+-- A code in capitals says that the task left notes to be removed, or that others follow it.
 -- Returns the ids that are not ours any more; nothing is done to those.
 local function settle(base, queue, session, first, count, waiting, most_dead, now)
   local stale, mine, over, clean, results, ends = {}, {}, {}, {}, {}, {}
   local due, records, notes, died = {}, {}, {}, {}
-  local back, scores = new_lanes(), {}
+  local back, scores, ends_of = new_lanes(), {}, {}
   local settled, finished = 0, 0
   if count == 0 then
     return stale
@@ -34,6 +35,11 @@ local function settle(base, queue, session, first, count, waiting, most_dead, no
         if kind ~= code then
           clean[#clean + 1] = id
         end
+        if code == 'D' or code == 'C' or code == 'X' then
+          local last = #ends_of
+          ends_of[last + 1], ends_of[last + 2] = id, kind
+          ends_of[last + 3] = kind == 'x' and body or string.sub(body, 2)
+        end
       end
       if kind == 'd' or kind == 'c' then
         if not scores[number] then
@@ -50,8 +56,9 @@ local function settle(base, queue, session, first, count, waiting, most_dead, no
         notes[#notes + 1] = body
       else
         local lane = string.sub(owner, -3, -3)
-        if tonumber(number) > 0 then
-          due[#due + 1] = now + tonumber(number)
+        local rest = tonumber(number) or string.sub(number, 2) - now
+        if rest > 0 then
+          due[#due + 1] = now + rest
           due[#due + 1] = lane .. ':' .. id
         else
           local ready = back[lane]
@@ -95,6 +102,9 @@ local function settle(base, queue, session, first, count, waiting, most_dead, no
     end
     tell(base, waiting, gone)
     trim_dead(base, most_dead)
+  end
+  if #ends_of > 0 then
+    follow(base, queue, now, ends_of)
   end
   local ready = put(base, 'LPUSH', back)
   if ready > 0 then

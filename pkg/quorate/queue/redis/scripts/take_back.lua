@@ -13,6 +13,8 @@
 -- include put_ready
 -- include tell
 -- include bury_task
+-- include call_off
+-- include follow
 local session, base = ARGV[1], KEYS[2]
 local ends = redis.call('ZSCORE', KEYS[1], session)
 if ends and tonumber(ends) > now then
@@ -62,6 +64,12 @@ if #dead > 0 then
   redis.call('HSET', base .. 'err', unpack(notes))
   tell(base, redis.call('HGET', base .. 'cfg', 'waiting'), dead)
   trim_dead(base, tonumber(ARGV[6]))
+  local ends_of = {}
+  for n = 1, #notes, 2 do
+    local last = #ends_of
+    ends_of[last + 1], ends_of[last + 2], ends_of[last + 3] = notes[n], 'x', notes[n + 1]
+  end
+  follow(base, ARGV[2], now, ends_of)
 end
 local count = put(base, 'LPUSH', back)
 if count > 0 then

@@ -1,0 +1,64 @@
+"""Most tasks say what is to be done and nothing else: those are packed quickly.
+
+All plain tasks of one name, queue and priority have the same envelope but for the
+payload. So the first is packed, and checked, like any other; its head is kept for those
+that follow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from operator import attrgetter
+from typing import NamedTuple
+
+from quorate.core.codec import encode
+from quorate.core.ids import TaskIds
+
+from .context import deadline
+from .model import Task, TaskPriority
+from .ports import Parcel
+
+MOST_REMEMBERED = 1024
+_SAID = ("name", "payload", "queue", "priority")
+_OTHERS = [each for each in fields(Task) if each.name not in _SAID]
+_others_of = attrgetter(*(each.name for each in _OTHERS))
+_NOTHING = tuple(each.default for each in _OTHERS)
+
+
+class Form(NamedTuple):
+    """What tasks of one kind have in common."""
+
+    lane: int
+    head: bytes
+    what: str
+
+
+class Forms:
+    """The forms of a producer."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._ids = TaskIds()
+        self._known: dict[tuple[str, str, TaskPriority], Form] = {}
+
+    def fill(self, task: Task, now: float) -> Parcel | None:
+        """The parcel of a plain task whose kind is known; None for any other."""
+        if _others_of(task) != _NOTHING or deadline.get() is not None:
+            return None
+        if type(task.priority) is not TaskPriority:
+            return None
+        form = self._known.get((task.name, task.queue, task.priority))
+        if form is None:
+            return None
+        envelope = form.head + encode(task.payload, form.what, self._max_bytes)
+        return Parcel(self._ids.next(now), form.lane, 0.0, envelope)
+
+    def learn(self, task: Task, parcel: Parcel) -> None:
+        """Remember the form of a task that was packed in full."""
+        if _others_of(task) != _NOTHING or deadline.get() is not None:
+            return
+        if len(self._known) >= MOST_REMEMBERED:
+            self._known.clear()
+        head, line, _ = parcel.envelope.partition(b"\n")
+        form = Form(parcel.lane, head + line, f"payload of {task.name}")
+        self._known[task.name, task.queue, task.priority] = form

@@ -1,0 +1,139 @@
+"""Bugs of the queue, planted on purpose in a worker: the runs have to catch each."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tests.faults.bugs import Bug, by_name, make_wrong
+
+from quorate.queue import lanes
+from quorate.queue.decide import after_success
+from quorate.queue.model import Lease
+from quorate.queue.ports import Answer, Finished, Request
+from quorate.queue.redis import broker
+from quorate.queue.redis.broker import RedisBroker
+from quorate.queue.running import Running
+from quorate.wire.sessions import RedisSessions
+
+
+def pop_before_owning() -> None:
+    """Tasks leave their lane before the server notes who has them."""
+    line = "    redis.call('SADD', base .. 'mine:' .. session, unpack(mine))\n"
+    make_wrong(broker, ("_EXCHANGE",), line, "")
+
+
+def done_before_run() -> None:
+    """A task is settled as soon as it is claimed, and then run."""
+    admit, end = Running.admit, Running._end
+    early: set[str] = set()
+
+    def admitted(self: Running, lease: Lease) -> None:
+        early.add(lease.id)
+        self._finished(Finished(lease, after_success(b"null", 60.0)))
+        admit(self, lease)
+
+    def ended(self: Running, lease: Lease, *args: Any, **kwargs: Any) -> None:
+        if lease.id not in early:
+            end(self, lease, *args, **kwargs)
+
+    Running.admit = admitted  # type: ignore[method-assign]
+    Running._end = ended  # type: ignore[method-assign]
+
+
+def fixed_visibility() -> None:
+    """Sessions are never renewed: what takes longer is given to somebody else."""
+
+    async def renew(
+        self: RedisSessions, tag: str, session: str, ttl_ms: int
+    ) -> tuple[bool, float, float | None, int]:
+        return True, time.time(), None, 0
+
+    RedisSessions.renew = renew  # type: ignore[method-assign]
+
+
+def late_completion_accepted() -> None:
+    """Whoever says that a task is done is believed."""
+    right = (
+        "if owner ~= claim and string.sub(owner or '', 1, -2) "
+        "~= string.sub(claim, 1, -2) then"
+    )
+    make_wrong(broker, ("_EXCHANGE",), right, "if false then")
+    make_wrong(
+        broker,
+        ("_EXCHANGE",),
+        "if not ends or tonumber(ends) <= now then\n  local refused",
+        "if false then\n  local refused",
+    )
+
+
+def exchange_forgotten() -> None:
+    """The server does not remember what it gave to whom."""
+    make_wrong(broker, ("_EXCHANGE",), "if cfg[5] then", "if false then")
+
+
+def death_in_two_steps() -> None:
+    """A dead task is taken from its owner first, and buried by a second call."""
+    exchange = RedisBroker.exchange
+
+    async def two_steps(self: RedisBroker, request: Request) -> Answer:
+        dying = [f for f in request.finished if f.move.kind.value == "dead"]
+        if dying:
+            prefix = self._keys.prefix
+            ids = [finished.lease.id for finished in dying]
+            await self._calls.command("HDEL", f"{prefix}own", *ids)
+            mine = f"{prefix}mine:{request.session}"
+            await self._calls.command("SREM", mine, *ids)
+        return await exchange(self, request)
+
+    RedisBroker.exchange = two_steps  # type: ignore[method-assign]
+
+
+def neighbours_blamed() -> None:
+    """Whoever was claimed together with a poison task counts as its accomplice."""
+    make_wrong(broker, ("_EXCHANGE",), "begun = '0'", "begun = '1'")
+
+
+def no_age_floor() -> None:
+    """However long the head of a lane has waited, only weights count."""
+    lanes._aged_lanes = lambda *_: ()
+
+
+def drain_without_giving_back() -> None:
+    """Who is sent home leaves its tasks to whoever finds them."""
+    from quorate.queue.worker import Worker
+
+    async def stop(self: Worker, _grace_s: float) -> None:
+        await self._tasks.close()
+
+    Worker.stop = stop  # type: ignore[method-assign,assignment]
+
+
+BUGS = by_name(
+    Bug("pop before owning", pop_before_owning, "Q1"),
+    Bug("done before it is run", done_before_run, "Q1"),
+    Bug("sessions not renewed (fixed visibility)", fixed_visibility, "Q4"),
+    Bug("late completions accepted", late_completion_accepted, "Q3"),
+    Bug("answers to exchanges not remembered", exchange_forgotten, "Q7 exchange"),
+    Bug("dead-lettering in two steps", death_in_two_steps, "Q2 before dead is sent"),
+    Bug("neighbours of poison blamed", neighbours_blamed, "Q8"),
+    Bug("no age floor", no_age_floor, "Q9"),
+    Bug("drain that gives nothing back", drain_without_giving_back, "Q12"),
+)
+
+
+def exchange_sha(bugs: tuple[str, ...]) -> bytes:
+    """The digest of the exchange that a worker with these bugs sends."""
+    right = broker._EXCHANGE
+    try:
+        for name in bugs:
+            if name == exchange_forgotten.__name__:
+                plant(name)
+        return broker._EXCHANGE.sha.encode()
+    finally:
+        broker._EXCHANGE = right
+
+
+def plant(name: str) -> None:
+    """Make this process wrong, for the rest of its life."""
+    BUGS[name].plant()

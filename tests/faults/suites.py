@@ -1,0 +1,28 @@
+"""The subjects that are harmed: locks, and the queue."""
+
+from __future__ import annotations
+
+from tests.faults import (
+    lock_bugs,
+    lock_page,
+    lock_runs,
+    queue_bugs,
+    queue_order_runs,
+    queue_page,
+    queue_runs,
+    queue_server_runs,
+)
+from tests.faults.campaign import Suite
+
+LOCKS = Suite(
+    "locks", lock_runs.RUNS, lock_bugs.BUGS, lock_page.HEAD, lock_page.WORDS, "grants"
+)
+QUEUE = Suite(
+    "queue",
+    {**queue_runs.RUNS, **queue_server_runs.RUNS, **queue_order_runs.RUNS},
+    queue_bugs.BUGS,
+    queue_page.HEAD,
+    queue_page.WORDS,
+    "tasks",
+)
+SUITES = {suite.name: suite for suite in (LOCKS, QUEUE)}

@@ -1,0 +1,84 @@
+"""Plain tasks are packed by their kind; all others one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from quorate.core.codec import decode
+from quorate.core.errors import InvalidPayload
+from quorate.queue import plain
+from quorate.queue.context import deadline
+from quorate.queue.envelope import Header, read_header, seal
+from quorate.queue.model import Task, TaskPriority
+from quorate.queue.plain import Forms
+from quorate.queue.ports import Parcel
+
+FIRST = Parcel("first", 1, 0.0, seal(Header("work"), {"a": 1}, 1000))
+
+
+@pytest.fixture
+def forms() -> Forms:
+    forms = Forms(1000)
+    forms.learn(Task(name="work", payload={"a": 1}), FIRST)
+    return forms
+
+
+def test_a_task_of_a_known_kind_is_packed_like_the_first(forms: Forms) -> None:
+    parcel = forms.fill(Task(name="work", payload=["b\n"]), 1.0)
+
+    assert parcel is not None
+    assert parcel.id != FIRST.id
+    assert (parcel.lane, parcel.delay_s) == (1, 0.0)
+    header, payload = read_header(parcel.envelope)
+    assert header == Header("work")
+    assert decode(payload, "payload") == ["b\n"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Task(name="other"),
+        Task(name="work", queue="side"),
+        Task(name="work", priority=TaskPriority.HIGH),
+        Task(name="work", priority="normal"),  # type: ignore[arg-type]
+    ],
+)
+def test_another_kind_is_not_known(forms: Forms, other: Task) -> None:
+    assert forms.fill(other, 1.0) is None
+
+
+def test_whatever_else_a_task_says_it_is_not_plain(forms: Forms) -> None:
+    for each in dataclasses.fields(Task):
+        if each.name not in ("name", "payload", "queue", "priority"):
+            other: dict[str, Any] = {each.name: "said"}
+            said = dataclasses.replace(Task(name="work"), **other)
+            forms.learn(said, FIRST._replace(lane=2))
+            assert forms.fill(said, 1.0) is None, each.name
+    learnt = forms.fill(Task(name="work"), 1.0)
+    assert learnt is not None
+    assert learnt.lane == 1
+
+
+def test_what_inherits_a_deadline_is_not_plain(forms: Forms) -> None:
+    before = deadline.set(5.0)
+    try:
+        assert forms.fill(Task(name="work"), 1.0) is None
+    finally:
+        deadline.reset(before)
+
+
+def test_what_cannot_travel_is_refused(forms: Forms) -> None:
+    with pytest.raises(InvalidPayload, match="payload of work"):
+        forms.fill(Task(name="work", payload={1: 2}), 1.0)
+    with pytest.raises(InvalidPayload, match="too large"):
+        forms.fill(Task(name="work", payload="x" * 1000), 1.0)
+
+
+def test_not_too_many_kinds_are_remembered(forms: Forms) -> None:
+    for number in range(plain.MOST_REMEMBERED + 10):
+        forms.learn(Task(name=f"kind-{number}"), FIRST)
+
+    assert len(forms._known) <= plain.MOST_REMEMBERED
