@@ -11,6 +11,10 @@ from quorate.locks.manager import LockManager
 from . import lock_commands
 from .shown import Shown
 
+EXPLAINED = (
+    *("who", "how", "session", "owner", "label"),
+    *("token", "since_s", "ends_in_s"),
+)
 app = typer.Typer(help="Who holds what, and who waits.", no_args_is_help=True)
 
 
@@ -37,6 +41,7 @@ def explain(
         holders = [
             (
                 "holder",
+                each.lock_type.value,
                 each.session,
                 each.owner,
                 each.label,
@@ -47,11 +52,19 @@ def explain(
             for each in found.holders
         ]
         waiters = [
-            ("waiter", each.session, each.owner, each.label, "", each.waited_s, "")
+            (
+                "waiter",
+                each.lock_type.value,
+                each.session,
+                each.owner,
+                each.label,
+                "",
+                each.waited_s,
+                "",
+            )
             for each in found.waiters
         ]
-        columns = ("who", "session", "owner", "label", "token", "since_s", "ends_in_s")
-        shown.rows(columns, [*holders, *waiters], f"{name} is free.")
+        shown.rows(EXPLAINED, [*holders, *waiters], f"{name} is free.")
 
     context.obj.run_locks(work)
 
