@@ -1,6 +1,6 @@
 """Runs the fault runs and writes the pages on what came of them.
 
-    python -m tests.faults [locks] [queue] [--scale 0.05] [--seed N] [--only "L2" …]
+    python -m tests.faults [locks] [queue] [--scale 1.0] [--seed N] [--only "L2" …]
 
 Scale 1.0 is the full size. Everything is drawn from the seed; seed, plan and history of
 each run stay in the directory that is printed. Without `--only` the planted bugs are
@@ -15,9 +15,10 @@ import asyncio
 import secrets
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-from tests.faults.campaign import Caught, Suite, campaign, planted
+from tests.faults.campaign import Caught, Size, Suite, campaign, planted
 from tests.faults.page import write_page
 from tests.faults.stage import Result
 from tests.faults.suites import SUITES
@@ -29,8 +30,9 @@ RUNS = [name for suite in SUITES.values() for name in suite.runs]
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Harm it, and judge what it did.")
     parser.add_argument("subjects", nargs="*", help=", ".join(SUITES))
-    parser.add_argument("--scale", type=float, default=0.05, help="1.0 is full size")
+    parser.add_argument("--scale", type=float, default=1.0, help="1.0 is full size")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
+    parser.add_argument("--at-once", type=int, default=4, help="runs beside each other")
     parser.add_argument("--only", action="append", metavar="RUN", choices=RUNS)
     parser.add_argument("--directory", type=Path, help="where the histories go")
     given = parser.parse_args()
@@ -41,14 +43,14 @@ def arguments() -> argparse.Namespace:
 
 def show(result: Result) -> None:
     print(
-        f"{result.run:<12}{result.ruling:<9}{result.judged:>8} judged "
+        f"{result.run:<14}{result.ruling:<9}{result.judged:>8} judged "
         f"{result.took_s:6.1f} s  {result.title}",
         flush=True,
     )
     for name, number in result.numbers.items():
-        print(f"{'':12}{name}: {number}", flush=True)
+        print(f"{'':14}{name}: {number}", flush=True)
     if result.why:
-        print(f"{'':12}{result.why}", flush=True)
+        print(f"{'':14}{result.why}", flush=True)
 
 
 def show_bug(bug: Caught) -> None:
@@ -59,16 +61,15 @@ def show_bug(bug: Caught) -> None:
 async def harm(suite: Suite, directory: Path, given: argparse.Namespace) -> int:
     """All runs of a suite. How many runs and bugs did not come out as they should."""
     names = [name for name in suite.runs if not given.only or name in given.only]
-    results, left_out = await campaign(
-        suite, directory, given.seed, given.scale, names, show
-    )
+    size = Size(given.seed, given.scale, given.at_once)
+    results, left_out = await campaign(suite, directory, size, names, show)
     for reason in left_out:
         print(reason)
     caught: list[Caught] = []
     if not given.only:
-        caught = await planted(suite, directory, given.seed, show_bug)
-        size = f"--scale {given.scale:g} --seed {given.seed}"
-        command = f"make faults ARGS='{suite.name} {size}'"
+        caught = await planted(suite, directory, size, show_bug)
+        said = f"--scale {given.scale:g} --seed {given.seed}"
+        command = f"make faults ARGS='{suite.name} {said}'"
         page = PAGES / f"{suite.name}.md"
         write_page(suite, page, command, results, caught, left_out)
     bad = [result.run for result in results if result.ruling != "valid"]
@@ -83,10 +84,11 @@ async def main() -> int:
     given = arguments()
     directory = given.directory or Path(tempfile.mkdtemp(prefix="quorate-faults-"))
     print(f"seed {given.seed}, scale {given.scale:g}, histories in {directory}")
-    bad = 0
+    bad, began = 0, time.monotonic()
     for name, suite in SUITES.items():
         if not given.subjects or name in given.subjects:
             bad += await harm(suite, directory / name, given)
+    print(f"{time.monotonic() - began:.0f} s in all")
     return int(bool(bad))
 
 

@@ -1,4 +1,4 @@
-"""All runs one after the other, and all planted bugs against the runs that catch them.
+"""All runs, and all planted bugs against the runs that catch them.
 
 A run needs nothing but its seed, so it can be repeated alone.
 A bug is caught if its run is not valid, and tried a few times with other seeds before
@@ -7,16 +7,16 @@ it counts as missed: a fault has to fall upon the right moment.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.faults.apart import LeftOut, run_apart
 from tests.faults.bugs import Bug
-from tests.faults.fake_clock import MissingCompiler
-from tests.faults.running import Run, perform
-from tests.faults.stage import Result, Stage
-from tests.servers import MissingServer
+from tests.faults.running import Run
+from tests.faults.stage import Result
 
 BUG_SCALE = 0.02
 TRIES = 3
@@ -38,7 +38,8 @@ class Caught:
 class Suite:
     """The runs of one subject, the bugs they have to catch, and words for its page.
 
-    `counted` is the number of each run that stands in the table.
+    `counted` is the number of each run that stands in the table. `beside`: the runs
+    that may go on beside each other, the longest first; the others are alone.
     """
 
     name: str
@@ -47,41 +48,61 @@ class Suite:
     head: str
     words: str
     counted: str
+    beside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is done, drawn from what, and how many runs are at it at once."""
+
+    seed: int
+    scale: float
+    at_once: int
 
 
 async def campaign(
     suite: Suite,
     directory: Path,
-    seed: int,
-    scale: float,
-    names: Iterable[str],
+    size: Size,
+    names: Sequence[str],
     told: Callable[[Result], None],
 ) -> tuple[list[Result], list[str]]:
-    """The results, and why a run was left out."""
-    results: list[Result] = []
+    """The results, and why a run was left out. First those that want to be alone."""
+    results: dict[str, Result] = {}
     left_out: list[str] = []
-    for name in names:
+    places = asyncio.Semaphore(size.at_once)
+
+    async def one(name: str) -> None:
         place = directory / name.replace(" ", "-")
-        try:
-            result = await perform(suite.runs, name, Stage(place, seed, scale))
-        except (MissingCompiler, MissingServer) as error:
-            left_out.append(f"{name} was left out: {error}")
-            continue
-        told(result)
-        results.append(result)
-    return results, left_out
+        async with places:
+            try:
+                found = await run_apart(suite.name, name, place, size.seed, size.scale)
+            except LeftOut as error:
+                left_out.append(f"{name} was left out: {error}")
+                return
+        told(found)
+        results[name] = found
+
+    for name in names:
+        if name not in suite.beside:
+            await one(name)
+    await asyncio.gather(*(one(name) for name in suite.beside if name in names))
+    return [results[name] for name in names if name in results], left_out
 
 
 async def planted(
-    suite: Suite, directory: Path, seed: int, told: Callable[[Caught], None]
+    suite: Suite, directory: Path, size: Size, told: Callable[[Caught], None]
 ) -> list[Caught]:
     """What became of each planted bug."""
-    found: list[Caught] = []
-    for name in suite.bugs:
-        caught = await catches(suite, directory, name, seed)
-        found.append(caught)
+    places = asyncio.Semaphore(size.at_once if suite.beside else 1)
+
+    async def one(name: str) -> Caught:
+        async with places:
+            caught = await catches(suite, directory, name, size.seed)
         told(caught)
-    return found
+        return caught
+
+    return await asyncio.gather(*map(one, suite.bugs))
 
 
 async def catches(suite: Suite, directory: Path, name: str, seed: int) -> Caught:
@@ -90,8 +111,9 @@ async def catches(suite: Suite, directory: Path, name: str, seed: int) -> Caught
     result: Result | None = None
     for attempt in range(TRIES):
         place = directory / "planted" / f"{name}-{attempt}"
-        stage = Stage(place, seed + attempt, BUG_SCALE, (name,))
-        result = await perform(suite.runs, bug.run, stage)
+        result = await run_apart(
+            suite.name, bug.run, place, seed + attempt, BUG_SCALE, (name,)
+        )
         if result.ruling == "invalid":
             break
     assert result is not None

@@ -19,6 +19,7 @@ from quorate.locks.bid import Bid
 from quorate.locks.desk import LockDesk
 from quorate.locks.lock import Hold
 from quorate.locks.redis import RedisLocks
+from quorate.locks.returning import Returns
 from quorate.locks.waiting import Bids
 from quorate.locks.wish import Wish
 from quorate.wire import sessions as redis_sessions
@@ -82,6 +83,11 @@ def tokens_by_counter() -> None:
     _locks("token = math.max(token + 1, micros)", "token = token + 1")
 
 
+def tokens_by_counter_of_a_replica() -> None:
+    """The same: a replica that takes over has not seen the last ones."""
+    tokens_by_counter()
+
+
 def grant_to_the_dead() -> None:
     """Nobody looks whether the session that asks is alive."""
     _locks("if not ends or tonumber(ends) <= now then\n  return {'dead', now}\nend", "")
@@ -100,6 +106,26 @@ def cancellation_swallowed() -> None:
     LockDesk.take = stubborn  # type: ignore[method-assign]
 
 
+def unanswered_counts_as_failed() -> None:
+    """Whoever gives up a request believes that nothing has come of it."""
+    Returns.soon = lambda *_: None  # type: ignore[method-assign]
+
+
+def permits_uncounted() -> None:
+    """A semaphore that lets in whoever asks."""
+    make_wrong(
+        redis_locks,
+        ("_TAKE_PERMITS",),
+        "local fits = tonumber(found[2] or '0') + weight",
+        "local fits = 0 + weight",
+    )
+
+
+def writers_among_readers() -> None:
+    """A writer is let in where readers are, if nobody waits before it."""
+    _locks("(held == 's' and mode == 's'\n", "(held == 's'\n")
+
+
 BUGS = by_name(
     Bug("release without a check of the owner", release_without_owner_check, "L2"),
     Bug("a renewal that revives a dead session", renewal_that_revives, "L3"),
@@ -107,6 +133,14 @@ BUGS = by_name(
     Bug("tokens by a counter alone, counter lost", tokens_by_counter, "L5 none"),
     Bug("a grant to a dead session", grant_to_the_dead, "L7 ends"),
     Bug("CancelledError swallowed in acquire", cancellation_swallowed, "L9"),
+    Bug(
+        "tokens by a counter, and a failover",
+        tokens_by_counter_of_a_replica,
+        "L6 default",
+    ),
+    Bug("no answer taken for a no", unanswered_counts_as_failed, "L8"),
+    Bug("a semaphore that does not count", permits_uncounted, "L11 semaphore"),
+    Bug("a writer let in among readers", writers_among_readers, "L11 readers"),
 )
 
 

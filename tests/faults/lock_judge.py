@@ -172,10 +172,14 @@ def mutex_operations(
     for hold in beliefs(history):
         part = parts.setdefault(hold.acquire.args["name"], [])
         part.append(hold.acquire)
-        if hold.release is not None:
-            part.append(hold.release)
         covering = [excuse.from_ns for excuse in because if excuse.covers(hold)]
+        release = hold.release
+        if release is not None and (release.is_known or not covering):
+            named = release.args | {"token": hold.acquire.result}
+            part.append(replace(release, args=named))
         if covering:
+            # It may also stand for a release that nobody saw the end of: two open ends
+            # of one hold would double the possibilities with each such hold.
             at_ns = max(hold.asked_ns, min(covering))
             expire = replace(
                 hold.acquire, f="expire", result=None, called_ns=at_ns, returned_ns=None

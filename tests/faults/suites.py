@@ -15,7 +15,18 @@ from tests.faults import (
 from tests.faults.campaign import Suite
 
 LOCKS = Suite(
-    "locks", lock_runs.RUNS, lock_bugs.BUGS, lock_page.HEAD, lock_page.WORDS, "grants"
+    "locks",
+    lock_runs.RUNS,
+    lock_bugs.BUGS,
+    lock_page.HEAD,
+    lock_page.WORDS,
+    "grants",
+    beside=(
+        *("L6 safe", "L2", "L3", "L6 default"),
+        *("L11 reentrant", "L11 readers", "L11 semaphore"),
+        *("L4", "L7 +1 h", "L7 -1 h", "L7 ends"),
+        *("L5 none", "L5 everysec", "L5 always", "L9"),
+    ),
 )
 QUEUE = Suite(
     "queue",

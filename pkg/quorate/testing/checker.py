@@ -11,7 +11,7 @@ early) is kept. Memory depends on how much runs at once, not on the length.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
 from .history import Operation
@@ -25,7 +25,12 @@ _SHOWN = 3
 
 
 class Model(Protocol[S]):
-    """What the thing under test is meant to be, one step at a time."""
+    """What the thing under test is meant to be, one step at a time.
+
+    A model may know besides which operations have missed their time, so that the
+    checker does not follow every dead end: `is_over(state, operation)` is True only if
+    the operation, whose outcome is known, can never be allowed from this state on.
+    """
 
     @property
     def initial(self) -> S: ...
@@ -102,22 +107,43 @@ def _after_return(
     seen = set(configurations)
     stack = list(configurations)
     after: set[tuple[S, Placed]] = set()
+    wanted, is_over = open_[returned], getattr(model, "is_over", None)
     while stack:
         state, placed = stack.pop()
         if returned in placed:
             after.add((state, placed - {returned}))
             continue
-        for index, operation in open_.items():
-            if index in placed:
-                continue
-            for following in model.step(state, operation):
-                configuration = (following, placed | {index})
-                if configuration not in seen:
-                    seen.add(configuration)
-                    stack.append(configuration)
+        if is_over is not None and is_over(state, wanted):
+            continue
+        if tuple(model.step(state, wanted)) == (state,):
+            # It changes nothing, so all that might come before may as well come after.
+            after.add((state, placed))
+            continue
+        for configuration in _one_more(state, placed, open_, model):
+            if configuration not in seen:
+                seen.add(configuration)
+                stack.append(configuration)
         if len(seen) > most:
             return None
     return after
+
+
+def _one_more(
+    state: S, placed: Placed, open_: Mapping[int, Operation], model: Model[S]
+) -> Iterator[tuple[S, Placed]]:
+    """What may come of each open operation that can be the next, if not a dead end."""
+    is_over: Callable[[S, Operation], bool] | None = getattr(model, "is_over", None)
+    for index, operation in open_.items():
+        if index in placed:
+            continue
+        for following in model.step(state, operation):
+            now = placed | {index}
+            if is_over is None or not any(
+                is_over(following, other)
+                for at, other in open_.items()
+                if at not in now and other.returned_ns is not None
+            ):
+                yield following, now
 
 
 def _shown(operation: Operation) -> str:

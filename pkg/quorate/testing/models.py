@@ -27,6 +27,7 @@ class Mutex:
         release {"owner": o}   → True, or False if o was not the owner
         expire  {"owner": o}   → the server ended the hold
 
+    A release may name the `token` of the hold that it ends.
     An owner is one hold, not one process. A lease without `expire` is no mutex: write
     one down, with an open outcome, for each hold that may have ended by itself, called
     at the earliest moment at which it may.
@@ -47,7 +48,20 @@ class Mutex:
             raise _unknown(self, operation)
         if operation.is_known and operation.result is False:
             return (state,) if state.owner != owner else ()
+        if self.is_over(state, operation):
+            return ()
         return (Holding(None, state.token),) if state.owner == owner else ()
+
+    def is_over(self, state: Holding, operation: Operation) -> bool:
+        """Tokens only grow: what needs a lower one cannot be explained any more."""
+        if not operation.is_known or operation.result is False:
+            return False
+        if operation.f == "acquire":
+            return int(operation.result) <= state.token
+        token = int(operation.args.get("token", state.token + 1))
+        if token == state.token:
+            return bool(state.owner != operation.args["owner"])
+        return token < state.token
 
 
 class Fenced(NamedTuple):

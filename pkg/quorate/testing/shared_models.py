@@ -75,6 +75,13 @@ class ReadersWriter:
         is_held = state.writer == owner or owner in state.readers
         return _ended(operation, state, after, is_held=is_held)
 
+    def is_over(self, state: Sharing, operation: Operation) -> bool:
+        """Tokens never go back: who needs a lower one is too late."""
+        if not operation.is_known or operation.f != "acquire":
+            return False
+        least = state.token if operation.args["shared"] else state.token + 1
+        return int(operation.result) < least
+
     def _acquire(
         self, state: Sharing, operation: Operation, owner: str
     ) -> Sequence[Sharing]:

@@ -114,6 +114,8 @@ def _random_operation(
         result: Any = (
             chance.randrange(1, 8) if f == "acquire" else chance.random() < 0.8
         )
+        if f == "release" and chance.random() < 0.5:
+            return op(f, called, called + 1, result, owner=owner, token=small)
         return op(f, called, called + 1, result, owner=owner)
     if isinstance(model, (Semaphore, ReadersWriter)):
         f = chance.choice(["acquire", "acquire", "release", "expire"])
