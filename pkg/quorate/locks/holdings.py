@@ -24,6 +24,7 @@ class Holdings:
         self._holds: dict[str, Hold] = {}
         self._owned: dict[tuple[object, str], Hold] = {}
         self._timed: dict[str, Hold] = {}
+        self._readers: dict[str, Hold] = {}
         self._inside = 0
         self._all_out = asyncio.Event()
         self._all_out.set()
@@ -37,6 +38,10 @@ class Holdings:
     def owned(self, owner: object, name: str) -> Hold | None:
         """What this owner holds under this name."""
         return self._owned.get((owner, name))
+
+    def reader(self, name: str) -> Hold | None:
+        """The latest hold of readers of this name."""
+        return self._readers.get(name)
 
     def of_session(self, session: str) -> list[Hold]:
         """All holds that hang on this session."""
@@ -58,10 +63,24 @@ class Holdings:
         hold.since = now
         self._owned[attempt.owner, attempt.wish.name] = hold
         self._holds[hold.id] = hold
+        if hold.shared:
+            self._readers[attempt.wish.name] = hold
         if not self._inside:
             self._all_out.clear()
         self._inside += 1
         self.tally.entered(attempt, now)
+
+    def join(self, hold: Hold, attempt: Attempt, now: float) -> None:
+        """A further reader is inside, under the claim of those before it."""
+        if self._order is not None and not attempt.wish.is_try:
+            self._see_order(self._order, attempt)
+        if hold.joined is None:
+            hold.joined = {hold.owner}
+        hold.joined.add(attempt.owner)
+        hold.entries += 1
+        self._owned[attempt.owner, attempt.wish.name] = hold
+        self.tally.entered(attempt, now)
+        self.tally.passed += 1
 
     def enter_again(self, hold: Hold, attempt: Attempt) -> None:
         """The owner enters once more what it holds, without the server.
@@ -88,14 +107,27 @@ class Holdings:
     def leave(self, hold: Hold, now: float) -> bool:
         """One block of the owner has ended. True if it was the last."""
         hold.entries -= 1
+        if hold.joined is not None:
+            self._see_who_left(hold, hold.joined)
         if hold.entries:
             return False
-        del self._owned[hold.owner, hold.wish.name]
+        self._owned.pop((hold.owner, hold.wish.name), None)
         self.tally.left(hold, now)
         self._inside -= 1
         if not self._inside:
             self._all_out.set()
         return True
+
+    def _see_who_left(self, hold: Hold, joined: set[object]) -> None:
+        """Who has left has to ask anew; who waits to be alone may be alone now."""
+        inside = {block.owner for block in hold.blocks}
+        for owner in joined - inside:
+            self._owned.pop((owner, hold.wish.name), None)
+        joined &= inside
+        if inside and hold.owner not in inside:
+            hold.owner = next(iter(inside))
+        if hold.bell is not None:
+            hold.bell.set()
 
     def _see_order(self, order: LockOrder, attempt: Attempt) -> None:
         """Tell if what the task holds already was once taken inside of this."""
@@ -118,6 +150,8 @@ class Holdings:
     def remove(self, hold: Hold) -> None:
         """This process has it no more."""
         self._holds.pop(hold.id, None)
+        if self._readers.get(hold.wish.name) is hold:
+            del self._readers[hold.wish.name]
         if hold.timer is not None:
             self._timed.pop(hold.id, None)
             hold.timer.cancel()

@@ -54,6 +54,17 @@ class Wish:
         """Others may hold it too."""
         return self.lock_type is LockType.SHARED
 
+    @property
+    def may_join(self) -> bool:
+        """A reader like any other, who may share a claim with others of its process."""
+        return self.shared and not (
+            self.weight
+            or self.timeout_s is not None
+            or self.at_least_for_s
+            or self.replicas
+            or self.priority
+        )
+
     def suits(self, other: Wish) -> bool:
         """A place in line that was taken for this wish will do for `other`."""
         return self.timeout_s == other.timeout_s and self.replicas >= other.replicas
