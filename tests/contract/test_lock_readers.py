@@ -171,6 +171,10 @@ async def test_who_wants_to_write_waits_until_those_who_share_have_left(ann, bob
         upgrading = asyncio.ensure_future(grant.upgrade())
         await asyncio.sleep(0.01)
         assert not upgrading.done()
+        other = Reader(ann)  # must not make the wait longer
+        await other.reads()
+        assert len((await ann.locks.explain("a")).holders) == 2
+        await other.leaves()
 
         await sharing.leaves()
         await asyncio.wait_for(upgrading, 5)
