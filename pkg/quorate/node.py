@@ -149,6 +149,8 @@ class Node:
                 self.health,
                 self.reactions,
             )
+            if self.settings.metrics.enabled:
+                self.queue.watch(self._events.listen)
         except BaseException:
             _here.reset(here)
             await self._household.stop()
@@ -202,6 +204,7 @@ class Node:
             logs=log_settings(settings),
             port=settings.metrics.port if settings.metrics.enabled else None,
         )
+        self._observer.metrics.add_series(self._queue.series)
         self._events.listen(self._react)
         self._health.add_status_change_callback(self._show_health)
 

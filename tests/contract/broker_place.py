@@ -16,8 +16,10 @@ from quorate.queue.decide import (
     dead,
 )
 from quorate.queue.envelope import Header, seal
+from quorate.queue.guards import Rate, Slot, Unique, guard_line
 from quorate.queue.lanes import Slots
-from quorate.queue.model import DeadReason, Lease, Move, QueueConfig, RetryPolicy
+from quorate.queue.model import DeadReason, Lease, Move, QueueConfig
+from quorate.queue.patience import RetryPolicy
 from quorate.queue.ports import Answer, Bell, Finished, Parcel, Request
 from quorate.queue.redis.queues import RedisQueues
 from quorate.resilience.backoff import constant
@@ -49,6 +51,10 @@ class Party:
     def tag(self) -> str:
         return self.wire.keys.queue_tag(QUEUE)
 
+    @property
+    def keys_begin(self) -> str:
+        return f"{self.tag}:j:{QUEUE}:"
+
     async def join(self) -> str:
         return await self.session.join(self.tag)
 
@@ -59,12 +65,30 @@ class Party:
         lane: int = 1,
         delay_s: float = 0.0,
         ids: list[str] | None = None,
+        guards: bytes = b"",
+        name: str = "task",
     ) -> list[str]:
         """Enqueue so many tasks; their ids."""
         ids = ids or [new_task_id(self.wire.clock.now()) for _ in range(count)]
-        parcels = [Parcel(each, lane, delay_s, envelope(each)) for each in ids]
-        await self.broker.enqueue(parcels)
+        await self.answers(ids, lane=lane, delay_s=delay_s, guards=guards, name=name)
         return ids
+
+    async def answers(
+        self,
+        ids: list[str],
+        *,
+        lane: int = 1,
+        delay_s: float = 0.0,
+        guards: bytes = b"",
+        name: str = "task",
+    ) -> list[bool | str]:
+        """Enqueue tasks of these ids; what the broker says to each."""
+        sealed = [seal(Header(name), each, 1000, guards) for each in ids]
+        parcels = [
+            Parcel(each, lane, delay_s, envelope)
+            for each, envelope in zip(ids, sealed, strict=True)
+        ]
+        return list(await self.broker.enqueue(parcels))
 
     async def request(
         self,
@@ -133,3 +157,9 @@ def back(lease: Lease, delay_s: float = 0.0) -> Finished:
 
 def died(lease: Lease) -> Finished:
     return Finished(lease, dead(lease, DeadReason.GIVEN_UP, "enough"))
+
+
+def guarded(
+    unique: Unique | None = None, slot: Slot | None = None, rate: Rate | None = None
+) -> bytes:
+    return guard_line("task", None, (unique, slot, rate))

@@ -73,7 +73,7 @@ BUGS = [
     Bug(
         "tasks are popped before anybody owns them",
         "_EXCHANGE",
-        "    redis.call('SADD', base .. 'mine:' .. session, unpack(mine))\n",
+        "    redis.call('SADD', base .. 'mine:' .. session, unpack(names))\n",
         "",
         contract.test_tasks_of_a_dead_session_go_back_to_the_front_with_a_crash,
     ),
@@ -87,7 +87,7 @@ BUGS = [
     Bug(
         "tokens begin anew",
         "_EXCHANGE",
-        "math.max(tonumber(cfg[3] or 0) + 1, time[1] * 1000000 + time[2])",
+        "math.max(tonumber(cfg[3] or 0) + 1, guards.at)",
         "1",
         contract.test_tokens_grow_from_claim_to_claim,
     ),

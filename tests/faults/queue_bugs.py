@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from tests.faults.bugs import Bug, by_name, make_wrong
 
-from quorate.queue import lanes
+from quorate.queue import judge, lanes
+from quorate.queue.consumer import Consumer
 from quorate.queue.decide import after_success
-from quorate.queue.model import Lease
+from quorate.queue.model import Lease, Move, MoveKind
 from quorate.queue.ports import Answer, Finished, Request
 from quorate.queue.redis import broker
 from quorate.queue.redis.broker import RedisBroker
@@ -65,6 +68,17 @@ def late_completion_accepted() -> None:
         "if not ends or tonumber(ends) <= now then\n  local refused",
         "if false then\n  local refused",
     )
+    take = Consumer._take_finished
+
+    def believing(self: Consumer, me: str) -> tuple[Finished, ...]:
+        self._finished = deque(
+            finished._replace(lease=finished.lease._replace(session=me))
+            for finished in self._finished
+        )
+        return take(self, me)
+
+    Consumer._take_finished = believing  # type: ignore[method-assign]
+    Consumer.lost = lambda *_: None  # type: ignore[method-assign]
 
 
 def exchange_forgotten() -> None:
@@ -90,7 +104,14 @@ def death_in_two_steps() -> None:
 
 
 def neighbours_blamed() -> None:
-    """Whoever was claimed together with a poison task counts as its accomplice."""
+    """A task whose worker died runs beside others again, which take the blame too."""
+    welcome = Consumer._welcome
+
+    def careless(self: Consumer, leases: Sequence[Lease]) -> None:
+        self._anteroom.receive([lease for lease in leases if lease.crashes])
+        welcome(self, [lease for lease in leases if not lease.crashes])
+
+    Consumer._welcome = careless  # type: ignore[method-assign]
     make_wrong(broker, ("_EXCHANGE",), "begun = '0'", "begun = '1'")
 
 
@@ -99,14 +120,14 @@ def no_age_floor() -> None:
     lanes._aged_lanes = lambda *_: ()
 
 
-def drain_without_giving_back() -> None:
-    """Who is sent home leaves its tasks to whoever finds them."""
-    from quorate.queue.worker import Worker
+def release_counts_as_attempt() -> None:
+    """What is given back has one attempt fewer."""
 
-    async def stop(self: Worker, _grace_s: float) -> None:
-        await self._tasks.close()
+    def counted(lease: Lease, delay_s: float = 0.0) -> Move:
+        record = (lease.failures + 1, lease.crashes, lease.bounces)
+        return Move(MoveKind.BACK, delay_s=delay_s, record=record)
 
-    Worker.stop = stop  # type: ignore[method-assign,assignment]
+    judge.after_release = counted
 
 
 BUGS = by_name(
@@ -118,7 +139,7 @@ BUGS = by_name(
     Bug("dead-lettering in two steps", death_in_two_steps, "Q2 before dead is sent"),
     Bug("neighbours of poison blamed", neighbours_blamed, "Q8"),
     Bug("no age floor", no_age_floor, "Q9"),
-    Bug("drain that gives nothing back", drain_without_giving_back, "Q12"),
+    Bug("giving back counts as an attempt", release_counts_as_attempt, "Q12"),
 )
 
 

@@ -14,6 +14,7 @@ from tests.faults.stage import Stage
 
 from quorate.backend import Backend
 from quorate.core.errors import OutcomeUnknown, QuorateError, StoreUnavailable
+from quorate.core.ids import new_task_id
 from quorate.lease.lease import LeaseTerms
 from quorate.queue.manager import QueueManager
 from quorate.queue.model import DEFAULT_QUEUE, QueueConfig, Task
@@ -23,6 +24,8 @@ from quorate.wire.redis import WireLimits
 
 NAMESPACE = "faults"
 CONCURRENCY = 16
+CALM = LeaseTerms()
+"""For runs in which no session is to end, however slow the machine is."""
 BATCH = 100
 MOST_WAITING = 1_000
 LOOK_EVERY_S = 0.05
@@ -131,10 +134,10 @@ class Producer:
 
     def tasks(self, count: int, name: str = "act", **options: Any) -> list[Task]:
         """So many more, each with an id of its own."""
-        first = self.asked
         self.asked += count
-        numbers = range(first, self.asked)
-        return [Task(name=name, id=f"t{number}", **options) for number in numbers]
+        now = time.time()
+        ids = [new_task_id(now) for _ in range(count)]
+        return [Task(name=name, id=each, **options) for each in ids]
 
     async def put(self, tasks: Sequence[Task]) -> None:
         """Put them in, again and again until it is certain that they are in."""

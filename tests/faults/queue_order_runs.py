@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.faults.lock_judge import percentile
-from tests.faults.queue_crew import QueueCrew, QueueFleet, a_producer
+from tests.faults.queue_crew import CALM, QueueCrew, QueueFleet, a_producer
 from tests.faults.queue_judge import (
     attempts_counted,
     out_of_order,
@@ -19,19 +19,23 @@ from tests.faults.queue_stage import dead_ids, judged, numbers_of, settled, shor
 from tests.faults.running import Run, none
 from tests.faults.stage import Result, Stage
 
-from quorate.queue.model import TaskPriority
+from quorate.core.clock import Chance
+from quorate.queue.model import Task, TaskPriority
 from quorate.testing.history import History
 from quorate.testing.verdict import Verdict
 
 POISONOUS = 20
 NEIGHBOURS = 10_000
 MOST_KILLS = 3
-URGENT = 200
+URGENT = 500
+FEWEST_URGENT = 250
 AGE_FLOOR_S = 1.0
 HIGH_WITHIN_S = 0.25
-LOW_WITHIN_S = 4 * AGE_FLOOR_S
+LOW_WITHIN_S = 3 * AGE_FLOOR_S
+WEIGHTS = (200, 200, 1)
 DRAINS = 50
-GRACE_S = 3.0
+GRACE_S = 1.0
+LONG_S = 2.5
 
 
 async def q8_poison(stage: Stage) -> Result:
@@ -81,17 +85,22 @@ async def q9_lanes(stage: Stage) -> Result:
     crew = QueueCrew(
         processes=1,
         concurrency=4,
-        config={"age_floor_s": AGE_FLOOR_S, "reserved_for_high": 0.0},
+        config={
+            "age_floor_s": AGE_FLOOR_S,
+            "reserved_for_high": 0.0,
+            "weights": WEIGHTS,
+        },
+        terms=CALM,
         bugs=stage.bugs,
     )
     fleet = QueueFleet(stage, crew, server.url)
-    urgent = stage.sized(URGENT, 20)
+    urgent = stage.sized(URGENT, FEWEST_URGENT)
     high: list[str] = []
     low: list[str] = []
     async with a_producer(stage, server.url) as producer:
         # Low ones first, then so many normal ones that by weight alone low would wait.
         payload = {"work_s": 0.004}
-        few = producer.tasks(30, payload=payload, priority=TaskPriority.LOW)
+        few = producer.tasks(60, payload=payload, priority=TaskPriority.LOW)
         low += (str(task.id) for task in few)
         async with fleet.at_work():
             await producer.put(producer.tasks(600, payload=payload))
@@ -132,18 +141,26 @@ def _most(what: str, count: int, judged_: int, share: float) -> Verdict:
 
 
 async def q12_sent_home(stage: Stage) -> Result:
-    """Workers get SIGTERM under load: they finish or give back what they have."""
+    """Workers get SIGTERM under load: they finish or give back what they have, and
+    some of it takes longer than their grace."""
     server = stage.server()
-    fleet = QueueFleet(stage, QueueCrew(bugs=stage.bugs), server.url)
+    crew = QueueCrew(config={"grace_s": GRACE_S}, terms=CALM, bugs=stage.bugs)
+    fleet = QueueFleet(stage, crew, server.url)
+    chance = Chance(stage.seed)
     drains = stage.sized(DRAINS, 4)
     took_s: list[float] = []
     bad_ends = 0
     async with a_producer(stage, server.url) as producer, fleet.at_work():
-        feeding = asyncio.ensure_future(
-            producer.feed_until(
-                lambda: len(took_s) >= drains, short_tasks(producer, 0.05)
-            )
-        )
+
+        def make(count: int) -> list[Task]:
+            long = producer.tasks(1, payload={"work_s": LONG_S})
+            short = producer.tasks(count - 1, payload={"work_s": 0.05})
+            made = [*long, *short]
+            chance.shuffle(made)
+            return made
+
+        enough = producer.feed_until(lambda: len(took_s) >= drains, make)
+        feeding = asyncio.ensure_future(enough)
         names = list(fleet.workers)
         for number in range(drains):
             worker = fleet.workers[names[number % len(names)]]

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.faults.fake_clock import FakeClock
 from tests.faults.queue_bugs import exchange_sha
-from tests.faults.queue_crew import CONCURRENCY, QueueCrew, QueueFleet, a_producer
+from tests.faults.queue_crew import CALM, CONCURRENCY, QueueCrew, QueueFleet, a_producer
 from tests.faults.queue_judge import account, overlaps, spread_ms, waits_s
 from tests.faults.queue_stage import (
     judged,
@@ -20,7 +20,7 @@ from tests.faults.queue_stage import (
     short_tasks,
     strikes,
 )
-from tests.faults.running import SHORT, Run, none
+from tests.faults.running import Run, none
 from tests.faults.stage import CALM_S, Result, Stage
 from tests.fleets import SentinelSet
 from tests.servers import Persistence
@@ -134,7 +134,8 @@ async def _fail_over(stage: Stage, sentinels: SentinelSet, times: int) -> None:
 async def q7_enqueues_repeated(stage: Stage) -> Result:
     """Replies to enqueues are lost; whoever does not know asks again by the same id."""
     server = stage.server()
-    fleet = QueueFleet(stage, QueueCrew(processes=2, bugs=stage.bugs), server.url)
+    crew = QueueCrew(processes=2, terms=CALM, bugs=stage.bugs)
+    fleet = QueueFleet(stage, crew, server.url)
     proxy = FaultProxy(server.url, seed=stage.seed, redis=True)
     await proxy.start()
     tasks = stage.sized(REPEATED, 1_000)
@@ -168,7 +169,9 @@ async def q7_exchanges_lost(stage: Stage) -> Result:
     for link in links:
         await link.start()
     urls = [link.url for link in links]
-    crew = QueueCrew(processes=2, config={"roll_call_s": 60.0}, bugs=stage.bugs)
+    crew = QueueCrew(
+        processes=2, config={"roll_call_s": 60.0}, terms=CALM, bugs=stage.bugs
+    )
     fleet = QueueFleet(stage, crew, *urls)
     chance = 0.01 if stage.scale >= 0.5 else 0.1
     lose = LoseReply(of=exchange_sha(stage.bugs), chance=chance)
@@ -180,7 +183,7 @@ async def q7_exchanges_lost(stage: Stage) -> Result:
             async with fleet.at_work():
                 await producer.feed(tasks, short_tasks(producer, 0.001))
                 # The next roll call, which would find what is stranded, is far away.
-                over = await settled(producer, 10.0 if stage.scale >= SHORT else 4.0)
+                over = await settled(producer, 4.0 if stage.bugs else 30.0)
                 await fleet.rest()
     finally:
         for link in links:

@@ -35,7 +35,7 @@ def arm() -> None:
 def pop_before_owning() -> None:
     """A planted bug: tasks leave their lane before the server notes who has them."""
     script = broker._EXCHANGE
-    line = "    redis.call('SADD', base .. 'mine:' .. session, unpack(mine))\n"
+    line = "    redis.call('SADD', base .. 'mine:' .. session, unpack(names))\n"
     text = script.text.replace(line, "")
     assert text != script.text
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
@@ -66,9 +66,34 @@ async def stubborn(work_s: float) -> int:
     return os.getpid()
 
 
-async def poison(_payload: None) -> None:
-    """Takes its process along."""
+async def neighbour(_payload: None, context: TaskContext) -> str:
+    """Runs until its worker dies, and the next time no longer."""
+    trace = Path(os.environ[HISTORY]) / context.task_id
+    if trace.exists():
+        return "done"
+    trace.touch()
+    await asyncio.Event().wait()
+    return "never"
+
+
+async def poison(others: int) -> None:
+    """Takes its process along, as soon as so many others have begun."""
+    while len(list(Path(os.environ[HISTORY]).iterdir())) < others:
+        await asyncio.sleep(0.01)
     os._exit(7)
+
+
+async def in_slot(slot: str, context: TaskContext) -> None:
+    """Writes down when it has the slot, and under which token."""
+    log = Path(os.environ[HISTORY]) / f"{os.getpid()}.log"
+
+    def note(what: str) -> None:
+        with log.open("a") as file:
+            file.write(f"{time.monotonic()} {what} {slot} {context.token}\n")
+
+    note("begin")
+    await asyncio.sleep(0.004)
+    note("end")
 
 
 async def stall(work_s: float, context: TaskContext) -> int:

@@ -27,7 +27,6 @@ from quorate.core.errors import (
     MissingCapability,
     QueueError,
     StoreRefused,
-    TaskFailed,
 )
 from quorate.lease.lease import LeaseTerms
 from quorate.queue.events import (
@@ -42,7 +41,8 @@ from quorate.queue.events import (
 )
 from quorate.queue.lanes import Slots
 from quorate.queue.manager import QueueManager
-from quorate.queue.model import QueueConfig, RetryPolicy, Task, TaskState
+from quorate.queue.model import QueueConfig, Task, TaskState
+from quorate.queue.patience import RetryPolicy
 from quorate.queue.ports import Bell, Request
 from quorate.queue.redis import broker
 from quorate.resilience.backoff import constant
@@ -247,25 +247,6 @@ async def test_tasks_of_a_dead_child_run_again_within_two_seconds(
         assert time.monotonic() - killed_at < 2.0
         assert back.crashed == back.tasks >= 1
         assert victim not in [await queue.result(f"t{n}") for n in range(4)]
-
-
-async def test_a_task_that_kills_its_worker_is_set_aside_after_three(
-    private_server: Server, heard: Heard, history: Path
-) -> None:
-    async with a_queue(private_server.url, heard) as queue:
-        await queue.start_workers(2)
-        run = Run(queue, history)
-        poison = await queue.enqueue_task("poison")
-        await run.puts(60, work_s=0.02)
-
-        with pytest.raises(TaskFailed, match="poison"):
-            await queue.result(poison, wait_s=30)
-        await until(run.over)
-        letters = await queue.dead_letters.list()
-
-    assert [letter.id for letter in letters] == [poison]
-    assert run.account().verdict().ruling == "valid"
-    assert heard.count(WorkerLost, exit_code=7) == 3
 
 
 async def test_a_stalled_worker_is_killed_and_its_task_runs_again(

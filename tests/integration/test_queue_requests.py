@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
+from collections.abc import Awaitable
+from dataclasses import replace
 
 import pytest
+from tests.contract.broker_place import Party, done
 from tests.servers import Server
 
 from quorate.backend import Backend
 from quorate.queue.manager import QueueManager
-from quorate.queue.model import QueueConfig, Task
+from quorate.queue.model import Lease, QueueConfig, Task
+from quorate.wire.redis import open_wire
 
 SENT = ("evalsha", "eval", "ping", "subscribe", "info", "script|load")
 """What a worker sends; everything else that it causes happens inside scripts."""
@@ -49,6 +54,56 @@ async def test_a_saturated_worker_costs_half_a_command_a_task(
 
     assert sum(stats.values()) / count <= most
     assert sum(stats.get(name, 0) for name in SENT) / count <= 0.05
+
+
+ENQUEUE = {"evalsha": 1, "time": 1, "hmget": 4, "hset": 1, "rpush": 1, "spop": 1}
+CLAIM = {
+    "evalsha": 1,
+    "time": 1,
+    "zscore": 1,
+    "hmget": 3,
+    "lpop": 1,
+    "hset": 2,
+    "sadd": 1,
+}
+SETTLE = {"hmget": 1, "hdel": 2, "srem": 1, "hset": 1, "zadd": 1}
+
+
+async def test_tasks_without_guards_do_not_pay_for_them(
+    private_server: Server, namespace: str
+) -> None:
+    """What a batch costs, call by call: no more than before there were guards."""
+    wire = await open_wire(private_server.url, namespace=namespace)
+    party = Party(wire, "ann")
+    await party.exchange(1)
+
+    async def cost(work: Awaitable[object]) -> dict[str, int]:
+        private_server.reset_stats()
+        await work
+        stats = private_server.commandstats()
+        return {name: n for name, n in stats.items() if name != "config|resetstat"}
+
+    plain = {"upkeep": False, "look": False}
+    await party.puts(1)
+    assert await cost(party.puts(32)) == ENQUEUE
+    await party.takes(1)
+    claim = await party.request(32, takes=(0, 32, 0))
+    bare = replace(claim, bell=replace(claim.bell, was_listed=False), **plain)
+    leases: list[Lease] = []
+
+    async def claims() -> None:
+        leases.extend((await party.broker.exchange(bare)).leases)
+
+    assert await cost(claims()) == CLAIM
+    assert len(leases) == 32
+    settle = await party.request(0, *map(done, leases))
+    bare = replace(settle, bell=replace(settle.bell, was_listed=False), **plain)
+    expected = Counter(CLAIM) + Counter(SETTLE)
+    expected.subtract({"hmget": 2, "lpop": 1, "hset": 1, "sadd": 1})
+    assert await cost(party.broker.exchange(bare)) == {
+        name: count for name, count in expected.items() if count
+    }
+    await wire.stop()
 
 
 async def test_a_crowd_of_producers_shares_calls(

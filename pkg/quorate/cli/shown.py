@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from types import NoneType
 
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +21,10 @@ STYLES = {
     "unknown": "magenta",
     "starting": "cyan",
 }
+
+
+IDS = frozenset({"id", "session", "instance"})
+"""These columns are copied by hand: they are never cut."""
 
 
 class Shown:
@@ -43,10 +48,16 @@ class Shown:
         numbers = {
             index
             for index in range(len(columns))
-            if all(isinstance(row[index], (int, float)) for row in rows)
+            if all(isinstance(row[index], (int, float, NoneType)) for row in rows)
         }
         for index, name in enumerate(columns):
-            table.add_column(name, justify="right" if index in numbers else "left")
+            is_id = name in IDS
+            table.add_column(
+                name,
+                justify="right" if index in numbers else "left",
+                min_width=_widest(rows, index) if is_id else len(name),
+                no_wrap=is_id,
+            )
         for row in rows:
             table.add_row(*(_cell(value) for value in row))
         self._console.print(table)
@@ -103,7 +114,13 @@ def span(seconds: float) -> str:
     return f"{hours} h {minutes} min"
 
 
+def _widest(rows: Sequence[Sequence[object]], index: int) -> int:
+    return max(len(str(row[index])) for row in rows)
+
+
 def _cell(value: object) -> Text:
+    if value is None:
+        return Text("–", style="dim")
     if isinstance(value, bool):
         return Text("yes" if value else "no")
     if isinstance(value, float):

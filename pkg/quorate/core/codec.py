@@ -184,8 +184,20 @@ def _refuse_constant(name: str) -> Json:
     raise InvalidPayload(f"{name} is not JSON.")
 
 
-_decode = json.JSONDecoder(
+_decoder = json.JSONDecoder(
     object_pairs_hook=_no_duplicates,
     parse_constant=_refuse_constant,
     parse_float=_finite,
-).decode
+)
+
+
+_scan: Callable[[str, int], tuple[Json, int]] = getattr(_decoder, "scan_once")  # noqa: B009
+
+
+def _decode(text: str) -> Json:
+    """What the decoder makes of `text`, without looking for blanks around it first."""
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        return _decoder.decode(text)
+    return value if end == len(text) else _decoder.decode(text)

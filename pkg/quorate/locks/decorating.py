@@ -16,11 +16,11 @@ from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
-from quorate.core.errors import LockNotGranted
+from quorate.core.errors import InvalidInput, LockNotGranted
 from quorate.core.lifecycle import to_the_end
+from quorate.core.template import NameTemplate
 
 from .lock import Desk, Grant, LockBlock
-from .template import NameTemplate, check_function
 from .wish import Wish
 
 P = ParamSpec("P")
@@ -118,3 +118,14 @@ def _for_a_thread(wish: Wish) -> Wish:
     return (
         dataclasses.replace(wish, on_loss="flag") if wish.on_loss == "cancel" else wish
     )
+
+
+def check_function(function: Callable[..., object]) -> None:
+    """Raises `InvalidInput` for what cannot be run under a lock as a whole."""
+    name = getattr(function, "__qualname__", repr(function))
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise InvalidInput(
+            f"{name} is a generator and cannot be locked as a whole.",
+            "It would hold the lock while its caller does something else.",
+            "Take the lock inside it: async with manager.acquire_lock(…).",
+        )

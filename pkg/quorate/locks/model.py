@@ -9,7 +9,8 @@ from enum import Enum
 from typing import Literal, TypeAlias
 
 from quorate.core.errors import InvalidInput
-from quorate.core.spread import Spread
+from quorate.core.series import Buckets
+from quorate.core.spread import NOTHING
 
 SHORTEST_TIMEOUT_S = 0.1
 LONGEST_TIMEOUT_S = 366 * 86_400.0
@@ -249,8 +250,8 @@ class TemplateStats:
     contended_total: int = 0
     denied_total: int = 0
     lost_total: int = 0
-    wait_s: Spread = field(default_factory=Spread)
-    hold_s: Spread = field(default_factory=Spread)
+    wait_s: Buckets = NOTHING
+    hold_s: Buckets = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ where they are taken share a row. The rows are few, whatever the names are.
 
 from __future__ import annotations
 
-from quorate.core.spread import Spreading
+from quorate.core.spread import Spread
 
 from .bid import Attempt
 from .hold import Hold
@@ -25,13 +25,13 @@ class Row:
 
     def __init__(self) -> None:
         self.contended = self.denied = self.lost = 0
-        self.wait = Spreading()
-        self.hold = Spreading()
+        self.wait = Spread()
+        self.hold = Spread()
 
     def stats(self) -> TemplateStats:
         wait = self.wait.seen()
         return TemplateStats(
-            acquired_total=wait.count,
+            acquired_total=sum(wait.counts),
             contended_total=self.contended,
             denied_total=self.denied,
             lost_total=self.lost,
@@ -77,8 +77,8 @@ class Tally:
             deadlocks_total=self.deadlocks,
             denied_total=sum(row.denied_total for row in rows.values()),
             lost_total=sum(row.lost_total for row in rows.values()),
-            wait_s_total=sum(row.wait_s.sum_s for row in rows.values()),
-            hold_s_total=sum(row.hold_s.sum_s for row in rows.values()),
+            wait_s_total=sum(row.wait_s.total for row in rows.values()),
+            hold_s_total=sum(row.hold_s.total for row in rows.values()),
             held=held,
             waiting=self.waiting,
             by_template=rows,

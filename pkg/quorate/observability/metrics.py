@@ -6,10 +6,10 @@ names, lanes, states, templates; never a key, a task id or a lock's name.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from itertools import accumulate
 
 from prometheus_client import (
     CollectorRegistry,
@@ -26,7 +26,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from quorate.core.events import Event
-from quorate.core.spread import Spread
+from quorate.core.series import Buckets, Kind, Series
 
 ReadStats = Callable[[], object]
 """Returns a frozen dataclass; its numbers become metrics."""
@@ -43,6 +43,7 @@ class Metrics(Collector):
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._sources: dict[str, ReadStats] = {}
+        self._series: list[Callable[[], Iterable[Series]]] = []
         self._events = Counter(
             "quorate_events", "Events by name.", ["event"], registry=self.registry
         )
@@ -59,6 +60,10 @@ class Metrics(Collector):
         """Show the numbers that `read()` returns as `quorate_<name>_<field>`."""
         self._sources[name] = read
 
+    def add_series(self, read: Callable[[], Iterable[Series]]) -> None:
+        """Show series as they are."""
+        self._series.append(read)
+
     def count(self, event: Event) -> None:
         """Count an event. An `Emit`."""
         self._events.labels(event.name).inc()
@@ -73,6 +78,13 @@ class Metrics(Collector):
                 continue
             if is_dataclass(stats) and not isinstance(stats, type):
                 yield from _families(name, stats)
+        for read_series in self._series:
+            try:
+                series = tuple(read_series())
+            except Exception:
+                self._unreadable.labels("series").inc()
+                continue
+            yield from map(_family_of, series)
 
     def page(self) -> bytes:
         """The page that Prometheus reads."""
@@ -105,7 +117,7 @@ def _families(name: str, stats: object) -> Iterator[Metric]:
             value = int(value)
         if isinstance(value, (int, float)):
             yield _family(metric, field.name, {None: value})
-        elif isinstance(value, Spread):
+        elif isinstance(value, Buckets):
             yield _histogram(metric, field.name, "", {"": value})
         elif field.name.startswith(ROWS):
             yield from _rows(name, field.name.removeprefix(ROWS), value)
@@ -125,7 +137,7 @@ def _rows(name: str, label: str, rows: Mapping[str, object]) -> Iterator[Metric]
         return
     for field in fields(first):
         metric = f"quorate_{name}_{label}_{_with_unit(field.name)}"
-        if isinstance(getattr(first, field.name), Spread):
+        if isinstance(getattr(first, field.name), Buckets):
             spreads = {of: getattr(row, field.name) for of, row in rows.items()}
             yield _histogram(metric, field.name, label, spreads)
         else:
@@ -136,19 +148,14 @@ def _rows(name: str, label: str, rows: Mapping[str, object]) -> Iterator[Metric]
 
 
 def _histogram(
-    metric: str, field: str, label: str, spreads: Mapping[str, Spread]
+    metric: str, field: str, label: str, spreads: Mapping[str, Buckets]
 ) -> Metric:
     text = f"{field.replace('_', ' ')}."
     labels = [label] if label else []
     family = HistogramMetricFamily(metric, text, labels=labels)
     for of, spread in spreads.items():
-        buckets = [(_le(bound_s), count) for bound_s, count in spread.up_to()]
-        family.add_metric([of] if label else [], buckets, spread.sum_s)
+        family.add_metric([of] if label else [], _cumulated(spread), spread.total)
     return family
-
-
-def _le(bound_s: float) -> str:
-    return "+Inf" if math.isinf(bound_s) else f"{bound_s:g}"
 
 
 def _family(
@@ -164,6 +171,34 @@ def _family(
     for of, number in numbers.items():
         family.add_metric([] if of is None else [of], number)
     return family
+
+
+def _family_of(series: Series) -> Metric:
+    if series.kind is Kind.HISTOGRAM:
+        histogram = HistogramMetricFamily(
+            series.name, series.help, labels=series.labels
+        )
+        for labels, sample in series.samples.items():
+            if isinstance(sample, Buckets):
+                histogram.add_metric(labels, _cumulated(sample), sample.total)
+        return histogram
+    is_counter = series.kind is Kind.COUNTER
+    family = (
+        CounterMetricFamily(
+            series.name.removesuffix("_total"), series.help, labels=series.labels
+        )
+        if is_counter
+        else GaugeMetricFamily(series.name, series.help, labels=series.labels)
+    )
+    for labels, sample in series.samples.items():
+        if not isinstance(sample, Buckets):
+            family.add_metric(labels, sample)
+    return family
+
+
+def _cumulated(buckets: Buckets) -> list[tuple[str, float]]:
+    names = (*(str(bound) for bound in buckets.bounds), "+Inf")
+    return list(zip(names, accumulate(buckets.counts), strict=True))
 
 
 def _with_unit(field: str) -> str:

@@ -24,6 +24,7 @@ from .events import (
     ScheduleUnreadable,
     ShedChanged,
     TaskDied,
+    TasksMended,
     TasksStranded,
     TasksTakenBack,
     TaskTimedOut,
@@ -34,21 +35,14 @@ from .events import (
     WorkerStopped,
 )
 from .flowing import Flow
+from .guards import Rate, Slot, Unique, UniqueScope
 from .manager import QueueManager
-from .model import (
-    ErrorRule,
-    LaneWeights,
-    QueueConfig,
-    QueueType,
-    RetryPolicy,
-    Task,
-    TaskPriority,
-    TaskState,
-)
+from .model import LaneWeights, QueueConfig, QueueType, Task, TaskPriority, TaskState
+from .patience import ErrorRule, RetryPolicy
 from .schedule import Schedule, ScheduleRecord
-from .sights import WorkerSight, WorkerState
+from .sights import WorkerReport, WorkerSight, WorkerState
 from .timetable import Cron, Every
-from .views import DeadLetter, Explanation, QueueStats
+from .views import DeadLetter, Explanation, QueueStats, Which
 from .workforce import WorkPlan
 
 __all__ = [
@@ -69,23 +63,30 @@ __all__ = [
     "QueueReached",
     "QueueStats",
     "QueueType",
+    "Rate",
     "RetryPolicy",
     "Schedule",
     "ScheduleFired",
     "ScheduleRecord",
     "ScheduleUnreadable",
     "ShedChanged",
+    "Slot",
     "Task",
     "TaskContext",
     "TaskDied",
     "TaskPriority",
     "TaskState",
     "TaskTimedOut",
+    "TasksMended",
     "TasksStranded",
     "TasksTakenBack",
+    "Unique",
+    "UniqueScope",
+    "Which",
     "WorkPlan",
     "WorkerLost",
     "WorkerRecycled",
+    "WorkerReport",
     "WorkerSight",
     "WorkerStalled",
     "WorkerStarted",

@@ -19,6 +19,7 @@ from quorate.core.codec import Json
 from quorate.core.events import Event
 
 from .counts import WorkerTally
+from .measures import Rows
 from .orders import DRAIN, HURRY, LONGEST_LINE, event_of
 
 MODULE = "quorate.worker"
@@ -57,6 +58,8 @@ class Child:
         self.sessions: list[tuple[str, str]] = []
         self.tally = WorkerTally()
         self.rss_bytes = 0
+        self.lag_s = 0.0
+        self.rows: Rows = {}
 
     @classmethod
     async def start(
@@ -155,6 +158,8 @@ class Child:
             self.sessions.append((value[0], value[1]))
         elif letter is Letter.BEAT:
             self.rss_bytes = value.pop("rss_bytes", 0)
+            self.lag_s = value.pop("lag_s", 0.0)
+            self.rows = value.pop("rows", self.rows)
             self.tally = WorkerTally(**value)
         elif letter is Letter.EVENT:
             self.event = event_of(value)

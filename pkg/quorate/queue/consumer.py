@@ -10,11 +10,13 @@ While the server is away nothing is claimed; what is finished waits for it.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from quorate.core.errors import StoreError
 from quorate.core.lifecycle import Duty, Tasks
 
-from .decide import after_release
+from .ahead import Anteroom, Pace
+from .decide import after_cancel, after_release
 from .desk import Desk
 from .events import QueueCutOff, QueueReached, ShedChanged
 from .exchanger import Exchanger
@@ -46,8 +48,11 @@ class Consumer:
         self._tasks = tasks
         self.running = Running(desk, handlers, tasks, self._over)
         self._intake = Intake(desk.config, self.running)
+        self._pace = Pace()
+        self._anteroom = Anteroom(self._intake.places, self.running.admit, self._over)
+        self._intake.minds(self._who_waits)
         self._quarantine = Quarantine(desk, self.running, self._over)
-        self._quarantine.is_clear = lambda: self._intake.is_quiet
+        self._quarantine.is_clear = self._is_clear
         self._quarantine.on_clear = self._wake
         self._books = Bookkeeper(desk.queue, desk.emit)
         self._exchangers = tuple(Exchanger(desk.broker, self, n) for n in (0, 1))
@@ -81,7 +86,8 @@ class Consumer:
         waiting = [finished.lease.id for finished in self._finished]
         for exchanger in self._exchangers:
             waiting += (finished.lease.id for finished in exchanger.unsettled)
-        return (*self.running.ids, *self._quarantine.ids, *waiting)
+        inside = (*self.running.ids, *self._anteroom.ids, *self._quarantine.ids)
+        return (*inside, *waiting)
 
     @property
     def answered(self) -> tuple[int, ...]:
@@ -93,7 +99,11 @@ class Consumer:
         """Is anything claimed and not yet settled?"""
         is_asking = any(exchanger.is_open for exchanger in self._exchangers)
         return bool(
-            len(self.running) or self._finished or is_asking or self._quarantine.ids
+            len(self.running)
+            or len(self._anteroom)
+            or self._finished
+            or is_asking
+            or self._quarantine.ids
         )
 
     def start(self) -> None:
@@ -118,14 +128,33 @@ class Consumer:
     def lost(self, session: str) -> None:
         """The session has ended: its tasks are somebody else's now."""
         self.running.stop_all(Stop.LOST, session)
+        self._anteroom.forget(session)
         self._quarantine.release(session)
         self.look_again()
 
     def drain(self) -> None:
         """Claim nothing more; what has not begun goes back."""
         self._is_draining = True
+        self._anteroom.release()
         self._quarantine.release()
         self.look_again()
+
+    def stop(self, task_id: str, why: Stop) -> bool:
+        """Stop a task of ours, begun or not; False if there is none."""
+        lease = self._anteroom.remove(task_id)
+        if lease is None:
+            return self.running.stop(task_id, why)
+        if why is Stop.CANCEL:
+            keep_s = self._desk.config.result_ttl_s
+            self._over(Finished(lease, after_cancel(keep_s)))
+        return True
+
+    def close(self) -> None:
+        self._anteroom.close()
+        self.running.close()
+
+    def now(self) -> float:
+        return self._desk.clock.monotonic()
 
     async def next_request(self, exchanger: int, number: int) -> Request | None:
         if exchanger and not (self._exchangers[0].is_open and self._has_more()):
@@ -135,10 +164,11 @@ class Consumer:
             self._me = await desk.session.join(desk.tag)
         finished = self._take_finished(self._me)
         is_closed = self._is_draining or self._quarantine.is_closed
+        now = desk.clock.monotonic()
+        self._intake.look_ahead(self._pace.ahead(now))
         slots = NOTHING if is_closed else self._intake.free()
         if not finished and not slots.total:
             return None
-        now = desk.clock.monotonic()
         upkeep, look = now >= self._next_upkeep, now >= self._next_look
         if upkeep:
             self._next_upkeep = now + UPKEEP_EVERY_S
@@ -163,23 +193,25 @@ class Consumer:
 
     def take_in(self, request: Request, answer: Answer) -> float:
         self._reached()
-        self.running.budgets.note(self._desk.clock.monotonic())
+        now = self._desk.clock.monotonic()
+        self.running.budgets.note(now)
+        took_s = self._exchangers[request.exchanger].took_s
+        self._pace.note(now, len(request.finished), took_s)
         self._books.settled(request, answer)
         self._intake.answered(request, answer)
         if not answer.alive:
             self._me = None
             return AGAIN_S
-        if request.upkeep:
-            due_in_s = answer.due_in_s
-            now = self._desk.clock.monotonic()
+        due_in_s = answer.due_in_s
+        if request.upkeep or due_in_s is not None:
             self._due_at = None if due_in_s is None else now + due_in_s
         if not answer.is_short or not request.bell.wanted:
             self._may_be_listed = False
         self._heed(answer.shed_level)
         if self._desk.session.is_alive(self._desk.tag, request.session):
-            for lease in answer.leases:
-                self._welcome(lease)
-        has_more = not answer.is_short and self._intake.free().total
+            self._welcome(answer.leases)
+        has_more = not (answer.is_short or answer.is_limited)
+        has_more = has_more and bool(self._intake.free().total)
         if self._finished or (has_more and request.slots.total):
             return 0.0
         return self.rest_s()
@@ -193,7 +225,7 @@ class Consumer:
     def rest_s(self) -> float:
         poll_s = self._desk.config.poll_s * self._desk.peers
         poll_s *= 0.9 + 0.2 * self._desk.chance.random()
-        if self._due_at is None:
+        if self._due_at is None or not self._intake.free().total:
             return poll_s
         return min(poll_s, max(0.001, self._due_at - self._desk.clock.monotonic()))
 
@@ -205,16 +237,29 @@ class Consumer:
         if self._duties:
             self._duties[0].wake()
 
-    def _welcome(self, lease: Lease) -> None:
-        if self._is_draining:
-            self._over(Finished(lease, after_release(lease)))
-        elif lease.crashes:
-            self._quarantine.receive(lease)
-        else:
-            self.running.admit(lease)
+    def _welcome(self, leases: Sequence[Lease]) -> None:
+        begin = []
+        for lease in leases:
+            if self._is_draining:
+                self._over(Finished(lease, after_release(lease)))
+            elif lease.crashes:
+                self._quarantine.receive(lease)
+            else:
+                begin.append(lease)
+        self._anteroom.receive(begin)
+
+    def _is_clear(self) -> bool:
+        """Has all that was asked for come, and begun?"""
+        return self._intake.is_quiet and not len(self._anteroom)
+
+    def _who_waits(self) -> Slots:
+        total = len(self._anteroom)
+        return Slots(total, total - self._anteroom.urgent) if total else NOTHING
 
     def _over(self, finished: Finished) -> None:
         self._finished.append(finished)
+        if len(self._anteroom):
+            self._anteroom.next()
         if self._quarantine.is_closed:
             self._quarantine.wake()
         if not self._exchangers[0].is_open:

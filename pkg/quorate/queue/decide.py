@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from quorate.core.clock import Chance
 from quorate.resilience.backoff import Backoff, exponential
 
-from .model import DeadReason, Lease, Move, MoveKind, RetryPolicy
+from .model import DeadReason, Lease, Move, MoveKind
+from .patience import RetryPolicy
 
 LONGEST_ERROR = 8192
 """Characters of an error that are kept with a dead letter."""
+
+LONGEST_WHY = 500
+"""Characters of an error that are kept with a task that is tried again."""
 
 BOUNCE_BUDGET = 7
 BOUNCES: Backoff = exponential(1.0, 10.0)
@@ -66,7 +70,9 @@ def after_failure(
     if delay_s is None:
         delay_s = policy.backoff.delay_s(lease.attempt, chance)
     record = (lease.failures + 1, lease.crashes, lease.bounces)
-    return Move(MoveKind.RETRY, delay_s=delay_s, record=record)
+    why = f"Attempt {lease.attempt} failed: {failure.error}"[:LONGEST_WHY]
+    body = why.encode("utf-8", "replace")
+    return Move(MoveKind.RETRY, delay_s=delay_s, record=record, body=body)
 
 
 def after_release(lease: Lease, delay_s: float = 0.0) -> Move:

@@ -16,8 +16,11 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 from quorate.core.codec import Json
 from quorate.core.errors import InvalidInput, QueueError
 from quorate.core.names import check_name
+from quorate.core.template import NameTemplate
 
-from .model import DEFAULT_QUEUE, RetryPolicy, Task, TaskPriority
+from .guards import Rate, Slot, Unique
+from .model import DEFAULT_QUEUE, Task, TaskPriority
+from .patience import RetryPolicy
 from .references import task_name
 from .timetable import Cron, Every
 
@@ -49,6 +52,12 @@ class Declared(Generic[P, R]):
         self.template = template
         self.retry = retry
         self.timetable = timetable
+        signature = inspect.signature(function)
+        self._keys = {
+            what: NameTemplate(guard.key, signature, template.name, what)
+            for what in ("unique", "slot", "rate")
+            if (guard := getattr(template, what)) is not None and guard.key
+        }
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, str]:
@@ -64,6 +73,9 @@ class Declared(Generic[P, R]):
 
     def step(self, *args: Any, **kwargs: Any) -> Task:
         """A step of a chain: its first argument is the result of the step before."""
+        for key in self._keys.values():
+            # Nobody knows yet what comes first, so no key may be made of it.
+            key.fill((object(), *args), kwargs)
         return replace(self.fitting(None, *args, **kwargs), flow="p")
 
     def fitting(self, *args: Any, **kwargs: Any) -> Task:
@@ -75,16 +87,11 @@ class Declared(Generic[P, R]):
                 f"{self.template.name} cannot be called like that.", str(error)
             ) from error
         payload: Json = {"args": list(args), "kwargs": dict(kwargs)}
-        template = self.template
-        return Task(
-            name=template.name,
-            payload=payload,
-            queue=template.queue,
-            priority=template.priority,
-            timeout_s=template.timeout_s,
-            is_call=True,
-            service=template.service,
-        )
+        guards = {
+            what: replace(getattr(self.template, what), key=key.fill(args, kwargs))
+            for what, key in self._keys.items()
+        }
+        return replace(self.template, payload=payload, is_call=True, **guards)
 
 
 _declared: dict[str, Declared[..., object]] = {}
@@ -98,15 +105,21 @@ def async_task(
     name: str | None = None,
     timeout_s: float | None = None,
     retry: RetryPolicy | None = None,
+    expires_s: float | None = None,
+    deadline_s: float | None = None,
+    unique: Unique | None = None,
+    slot: Slot | None = None,
+    rate: Rate | None = None,
     service: str | None = None,
     when: Cron | Every | None = None,
 ) -> Callable[[Callable[P, R]], Declared[P, R]]:
     """Declare a function as a task of `queue`.
 
-    Its name is `module.function` unless given. Its arguments must be JSON. While
-    `service` is down, its tasks wait. With a timetable (`when`) it is also done by
-    itself, without arguments, once workers were started anywhere; the schedule has the
-    task's name.
+    Its name is `module.function` unless given. Its arguments must be JSON. The keys of
+    `unique`, `slot` and `rate` may have holes for them, such as "user:{user_id}"; they
+    are checked here. While `service` is down, its tasks wait. With a timetable (`when`)
+    it is also done by itself, without arguments, once workers were started anywhere;
+    the schedule has the task's name. `Task` says what the times mean.
     """
     check_name(queue, "queue")
     if service is not None:
@@ -115,12 +128,10 @@ def async_task(
     def declare(function: Callable[P, R]) -> Declared[P, R]:
         called = check_name(name or task_name(function), "task")
         template = Task(
-            name=called,
-            queue=queue,
-            priority=priority,
-            timeout_s=timeout_s,
-            service=service,
-        )
+            name=called, queue=queue, priority=priority, timeout_s=timeout_s,
+            expires_s=expires_s, deadline_s=deadline_s, unique=unique, slot=slot,
+            rate=rate, service=service,
+        )  # fmt: skip
         declared = Declared(function, template, retry, when)
         if when is not None:
             declared.fitting()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from quorate.core.clock import Chance, Clock
 from quorate.core.events import Emit
 from quorate.lease.session import Session
 
+from .crew import Crew, Nobody
 from .model import QueueConfig
 from .ports import Broker, Claims
 
@@ -31,3 +32,4 @@ class Desk:
     clock: Clock
     chance: Chance
     peers: int = 1
+    crew: Crew = field(default_factory=Nobody)

@@ -14,7 +14,8 @@ from quorate.settings.load import load_settings
 from quorate.settings.tree import Settings
 
 from .manager import QueueManager
-from .model import LaneWeights, QueueConfig, QueueType, RetryPolicy
+from .model import LaneWeights, QueueConfig, QueueType
+from .patience import RetryPolicy
 
 
 async def get_queue_manager(

@@ -1,8 +1,9 @@
 """How a task travels: a line of JSON that says what it is, and its payload below.
 
 The first line is the same for all tasks of one kind, so it is made and read once and
-then looked up. The server never reads an envelope; to that of a task which waits for
-others it appends what they came to, a line each. Pure.
+then looked up. Of an envelope the server reads only its guards, a line before all else
+that begins with "!", and, where tasks of one name are limited, that name; to that of a
+task which waits for others it appends what they came to, a line each. Pure.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 from quorate.core.codec import Json, decode, encode
 from quorate.core.errors import InvalidPayload
 
+from .guards import GUARDED
 from .model import TaskState
 
 VERSION = 1
@@ -53,16 +55,18 @@ _written: dict[Header, bytes] = {}
 _read: dict[bytes, Header] = {}
 
 
-def seal(header: Header, payload: Json, max_bytes: int) -> bytes:
+def seal(header: Header, payload: Json, max_bytes: int, guards: bytes = b"") -> bytes:
     """The envelope. Raises `InvalidPayload` for what cannot travel."""
     line = _written.get(header)
     if line is None:
         line = _remember(_written, header, _write(header))
-    return line + encode(payload, f"payload of {header.name}", max_bytes)
+    return guards + line + encode(payload, f"payload of {header.name}", max_bytes)
 
 
 def read_header(envelope: bytes) -> tuple[Header, bytes]:
     """The header and the payload's bytes. Raises `InvalidPayload`."""
+    if envelope.startswith(GUARDED):
+        envelope = envelope.partition(b"\n")[2]
     line, found, payload = envelope.partition(b"\n")
     if not found:
         raise InvalidPayload("The envelope has no payload.", repr(envelope[:60]))
@@ -76,7 +80,8 @@ def read_header(envelope: bytes) -> tuple[Header, bytes]:
 
 def read_before(envelope: bytes) -> list[Before]:
     """What the tasks before it came to. Raises `InvalidPayload`."""
-    return [_ended(line) for line in envelope.split(b"\n")[2:]]
+    first = 3 if envelope.startswith(GUARDED) else 2
+    return [_ended(line) for line in envelope.split(b"\n")[first:]]
 
 
 def _ended(line: bytes) -> Before:

@@ -64,6 +64,16 @@ class TasksStranded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TasksMended(Event):
+    """An audit put right what did not add up: `lost` tasks wait again."""
+
+    level: ClassVar[str] = "error"
+    queue: str
+    lost: int
+    tidied: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShedChanged(Event):
     """So many of the lowest lanes are not served now."""
 

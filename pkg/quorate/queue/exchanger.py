@@ -24,6 +24,10 @@ class Counter(Protocol):
         """There was none. Returns the seconds until the next try."""
         ...
 
+    def now(self) -> float:
+        """The monotonic time."""
+        ...
+
     def rest_s(self) -> float:
         """The seconds until it is worth asking again, if nothing happens."""
         ...
@@ -40,6 +44,7 @@ class Exchanger:
         self._index = index
         self._open: Request | None = None
         self.answered = 0
+        self.took_s = 0.0
 
     @property
     def is_open(self) -> bool:
@@ -62,7 +67,9 @@ class Exchanger:
             if request is None:
                 return self._counter.rest_s()
             self._open = request
+            asked_at = self._counter.now()
             answer = await self._broker.exchange(request)
+            self.took_s = self._counter.now() - asked_at
         except (StoreUnavailable, OutcomeUnknown) as error:
             return self._counter.cut_off(error)
         self._open = None

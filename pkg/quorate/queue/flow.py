@@ -182,6 +182,8 @@ def _check(steps: Sequence[Task], most: int, what: str, on_failure: OnFailure) -
     for step in steps:
         if step.id is not None or step.at is not None or step.delay_s:
             faults.append(f"{step.name} has an id, a delay or a time of its own")
+        if step.unique is not None:
+            faults.append(f"{step.name} has a unique key")
     if on_failure not in get_args(OnFailure):
         faults.append(f"on_failure = {on_failure!r}")
     if faults:
@@ -189,5 +191,6 @@ def _check(steps: Sequence[Task], most: int, what: str, on_failure: OnFailure) -
             "These tasks cannot come after one another.",
             "; ".join(faults[:3]),
             f"Give 2 to {most} {what} of one queue: one script moves them. They begin "
-            "when their time comes, and have ids that follow from flow_id.",
+            "when their time comes, and have ids that follow from flow_id; none may be "
+            "left out because another task has its key.",
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from quorate.core.errors import InvalidInput
 from quorate.core.names import check_name
 
-from .model import RetryPolicy
+from .patience import RetryPolicy
 from .references import reference_of
 
 HandlerFunction = Callable[..., object]

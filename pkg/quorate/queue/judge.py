@@ -22,7 +22,8 @@ from .decide import (
 )
 from .desk import Desk
 from .envelope import Header
-from .model import DeadReason, Lease, Move, MoveKind, RetryPolicy
+from .model import DeadReason, Lease, Move, MoveKind
+from .patience import RetryPolicy
 from .retries import RetryBudgets
 from .run import Run, Stop
 

@@ -9,6 +9,7 @@ a head that waits too long gets one turn in eight, whatever the weights. Pure.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .model import LANES, LaneWeights
 
@@ -43,8 +44,7 @@ class Sight:
     ages_s: tuple[float | None, float | None, float | None] = (None, None, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Slots:
+class Slots(NamedTuple):
     """Free places: in all, and those of them that any lane may use."""
 
     total: int
@@ -76,6 +76,9 @@ def plan(shares: Shares, slots: Slots, sight: Sight | None, rules: LaneRules) ->
         return (slots.total, slots.others, slots.others)
     depths = sight.depths if sight is not None else (slots.total,) * LANES
     left = [depths[0], *(min(depth, slots.others) for depth in depths[1:])]
+    if not left[0] and not (left[1] and left[2]):
+        # There is nothing to weigh.
+        return (slots.total, left[1], left[2])
     aged = _aged_lanes(sight, rules)
     passes, since, counts = list(shares.passes), list(shares.since), [0] * LANES
     others = slots.others

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import time
 from pathlib import Path
 
 from quorate.core.codec import Json
@@ -15,6 +16,7 @@ from quorate.lease.events import SessionJoined
 
 from .counts import WorkerTally
 from .manager import QueueManager
+from .measures import Rows
 from .orders import event_report, report
 
 BEAT_S = 1.0
@@ -74,13 +76,25 @@ class Pulse:
     def __init__(self, line: Line, queue: QueueManager) -> None:
         self._line = line
         self._queue = queue
+        self._due_at = time.monotonic()
+        self._told: Rows = {}
 
     async def tick(self) -> float:
         """One beat, with the counts so far."""
         counts = self._queue.counts()
         names = WorkerTally.__slots__
         tally = {name: getattr(counts, name) for name in names}
-        self._line.say("beat", tally | {"rss_bytes": resident_bytes()})
+        now = time.monotonic()
+        lag_s = max(0.0, now - self._due_at)
+        self._due_at = now + BEAT_S
+        facts: dict[str, Json] = {
+            "rss_bytes": resident_bytes(),
+            "lag_s": round(lag_s, 4),
+        }
+        rows = self._queue.measured()
+        if rows != self._told:
+            self._told = facts["rows"] = rows
+        self._line.say("beat", tally | facts)
         return BEAT_S
 
 

@@ -16,6 +16,13 @@ class Lookup:
     def __init__(self, place_of: Callable[[str], Place], queues: Iterable[str]) -> None:
         self._place_of = place_of
         self._queues: dict[str, None] = dict.fromkeys(queues)
+        self._used: dict[str, None] = {}
+        self.on_new: Callable[[], None] = lambda: None
+
+    @property
+    def used_here(self) -> tuple[str, ...]:
+        """The queues into which this process has put tasks."""
+        return tuple(self._used)
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -24,8 +31,9 @@ class Lookup:
     def used(self, *queues: str) -> None:
         """Tasks of this process go there."""
         for queue in queues:
-            if queue not in self._queues:
-                self._queues[queue] = None
+            if queue not in self._used:
+                self._used[queue] = self._queues[queue] = None
+                self.on_new()
 
     def place(self, queue: str) -> Place:
         return self._place_of(check_name(queue, "queue"))

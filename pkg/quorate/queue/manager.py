@@ -16,31 +16,27 @@ from quorate.lease.sweeper import Room
 from .counts import QueueCounts
 from .declared import carry_with
 from .flowing import Flows
+from .guards import Rate, Slot, Unique
 from .handlers import HandlerFunction, Handlers
+from .looking import Looking
 from .lookup import Lookup, unknown
-from .model import (
-    DEFAULT_QUEUE,
-    QueueConfig,
-    RetryPolicy,
-    Task,
-    TaskPriority,
-    TaskState,
-)
+from .model import DEFAULT_QUEUE, QueueConfig, Task, TaskPriority, TaskState
 from .outbox import outbox_of
-from .producer import Producer, moment_of
+from .patience import RetryPolicy
+from .producer import Producer
 from .redis.queues import RedisQueues
 from .scheduler import Bench, Scheduler
 from .scheduling import Scheduling
-from .sights import WorkerSight
+from .scribe import Signpost
 from .steering import Steering
-from .views import Explanation, QueueStats
+from .times import moment_of
 from .waiting import Waiting
 from .workforce import Outfit, Workforce, WorkPlan
 
 DEFAULT_WORKERS = 4
 
 
-class QueueManager(Steering, Scheduling, Flows):
+class QueueManager(Steering, Looking, Scheduling, Flows):
     """Queues on one open backend. `await start()` before use, `await stop()` after it.
 
     At least once: a task runs again if its worker died or lost its session, and a
@@ -57,6 +53,8 @@ class QueueManager(Steering, Scheduling, Flows):
     ) -> None:
         self.config = config or QueueConfig()
         emit = emit or backend.emit
+        self._emit = emit
+        self._clock = backend.clock
         self._backend = backend
         self._owns_backend = False
         self._tasks = Tasks(emit, backend.clock)
@@ -101,6 +99,10 @@ class QueueManager(Steering, Scheduling, Flows):
         self._mailbox.on_over = self._waiting.over
         self._mailbox.on_gap = self._missed
         self._leave = carry_with(self)
+        signpost = Signpost(
+            lambda: self._lookup.used_here, lambda queue: self.place(queue).crew
+        )
+        self._lookup.on_new = self._tasks.employ(signpost).wake
 
     async def stop(self) -> None:
         """Let workers drain and end. Twice is harmless."""
@@ -145,14 +147,20 @@ class QueueManager(Steering, Scheduling, Flows):
         task_id: str | None = None,
         timeout_s: float | None = None,
         attempts: int | None = None,
+        expires_s: float | None = None,
+        deadline_s: float | None = None,
+        unique: Unique | None = None,
+        slot: Slot | None = None,
+        rate: Rate | None = None,
     ) -> str:
         """Put a task in and return its id, when the server has it.
 
         It waits for `delay_s`, or `at` a moment: a datetime with a zone, or seconds
-        since the epoch. With a `task_id` of your own, asking twice enqueues once.
-        Raises `InvalidInput` before anything is sent; `StoreUnavailable` if nothing was
-        enqueued; `OutcomeUnknown` if it may have been, and then names the id to repeat
-        it with.
+        since the epoch. With a `task_id` of your own, asking twice enqueues once. If a
+        `unique` key is taken, nothing is put in and the id is that of the task that has
+        it. `Task` says what the other times mean. Raises `InvalidInput` before anything
+        is sent; `StoreUnavailable` if nothing was enqueued; `OutcomeUnknown` if it may
+        have been, and then names the id to repeat it with.
         """
         return await self.carry(
             Task(
@@ -165,6 +173,11 @@ class QueueManager(Steering, Scheduling, Flows):
                 at=moment_of(at),
                 timeout_s=timeout_s,
                 attempts=attempts,
+                expires_s=expires_s,
+                deadline_s=deadline_s,
+                unique=unique,
+                slot=slot,
+                rate=rate,
             )
         )
 
@@ -174,7 +187,10 @@ class QueueManager(Steering, Scheduling, Flows):
         return await self._producer.enqueue(task)
 
     async def enqueue_many(self, tasks: Iterable[Task]) -> list[str]:
-        """Put many tasks in, 256 a call; nothing if one of them is faulty."""
+        """Put many tasks in, 256 a call; nothing if one of them is faulty.
+
+        In the place of one whose unique key is taken stands the id of who has it.
+        """
         listed = list(tasks)
         self._lookup.used(*(task.queue for task in listed))
         return await self._producer.enqueue_many(listed)
@@ -229,15 +245,6 @@ class QueueManager(Steering, Scheduling, Flows):
         """While workers stop: wait no longer for what runs, give it back now."""
         self._workforce.hurry()
 
-    def workers(self) -> tuple[WorkerSight, ...]:
-        """The worker processes as they stand now: state, memory, counts."""
-        return self._workforce.sights()
-
-    @property
-    def worker_pids(self) -> tuple[int, ...]:
-        """The worker processes that run now."""
-        return self._workforce.pids
-
     # -- looking ---------------------------------------------------------------------
 
     async def result(
@@ -274,18 +281,6 @@ class QueueManager(Steering, Scheduling, Flows):
         if state is None:
             raise unknown(task_id, (place.queue,))
         return state
-
-    async def explain(self, task_id: str, *, queue: str | None = None) -> Explanation:
-        """Where a task is, and what keeps it from running."""
-        place = await self._lookup.find(task_id, queue)
-        found = await place.admin.explain(task_id)
-        if found is None:
-            raise unknown(task_id, (place.queue,))
-        return found
-
-    async def stats(self, queue: str = DEFAULT_QUEUE) -> QueueStats:
-        """The queue as the server sees it: depth, oldest age, in flight, by lane."""
-        return await self.place(queue).broker.stats()
 
     def counts(self) -> QueueCounts:
         """Counts of this process and its workers, without asking the server."""

@@ -22,7 +22,8 @@ from quorate.resilience.backoff import Backoff, Growth, Jitter
 
 from . import events as queue_events
 from .handlers import Handler
-from .model import ErrorRule, LaneWeights, QueueConfig, RetryPolicy
+from .model import LaneWeights, QueueConfig
+from .patience import ErrorRule, RetryPolicy
 from .references import reference_of, resolve
 
 LONGEST_LINE = 4 * 1024 * 1024

@@ -13,9 +13,10 @@ from typing import NamedTuple, Protocol
 
 from quorate.core.fence import Fence
 
+from .guards import Rate
 from .lanes import Counts, Sight, Slots
 from .model import Lease, Move, TaskState
-from .views import DeadLetter, Explanation, QueueStats
+from .views import DeadLetter, Explanation, QueueStats, Which
 
 
 class Parcel(NamedTuple):
@@ -70,13 +71,16 @@ class Answer:
 
     `alive` is False when the session has ended; then nothing was settled or claimed.
     `stale` are the finished tasks that belong to somebody else by now. `is_short` says
-    that the lanes had less than was asked for.
+    that the lanes had less than was asked for, `is_limited` that the queue's own rate
+    allowed no more. `due_in_s` is when it is worth asking
+    again, if the answer tells.
     """
 
     alive: bool
     leases: tuple[Lease, ...] = ()
     stale: tuple[str, ...] = ()
     is_short: bool = True
+    is_limited: bool = False
     shed_level: int = 0
     due_in_s: float | None = None
     sight: Sight | None = None
@@ -128,10 +132,15 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Every task must be in exactly one place. What was not, and was put right."""
+    """Every task must be in exactly one place. What was not, and was put right.
+
+    `repaired` tasks were in no place and wait again; `tidied` are what else did not add
+    up: the task, and what it was.
+    """
 
     looked_at: int
     repaired: tuple[str, ...]
+    tidied: tuple[tuple[str, str], ...] = ()
 
 
 class Broker(Protocol):
@@ -139,9 +148,11 @@ class Broker(Protocol):
 
     async def enqueue(
         self, parcels: Sequence[Parcel], fence: Fence | None = None
-    ) -> list[bool]:
-        """Put them in; False for an id that is known already. Safe to repeat.
+    ) -> Sequence[bool | str]:
+        """Put them in. Safe to repeat.
 
+        For each: True, False for an id that is known already, or the id of the task
+        that has its unique key, and which stands for it.
         Under a `fence` nothing is put in once a later grant of its name has put
         something into this queue: `StaleTokenError`. Raises `SessionLostError` if the
         session of the grant is known to be over.
@@ -198,20 +209,37 @@ class DeadLetters(Protocol):
         """The latest deaths first."""
         ...
 
-    async def replay(self, ids: Sequence[str] | None = None) -> int:
-        """Put them back with a clean record; None for all. Returns how many."""
+    async def replay(
+        self,
+        which: Which | Sequence[str] | None = None,
+        *,
+        rate: Rate | None = None,
+        dry_run: bool = False,
+    ) -> int:
+        """Put them back with a clean record, the oldest first. Returns how many.
+
+        `which` are ids, or a choice; None is all. With a `rate` they become ready one
+        after the other. One whose unique key has gone to another task stays. A dry run
+        counts, and does nothing.
+        """
         ...
 
-    async def purge(self, ids: Sequence[str] | None = None) -> int:
-        """Forget them; None for all. Returns how many."""
+    async def purge(
+        self, which: Which | Sequence[str] | None = None, *, dry_run: bool = False
+    ) -> int:
+        """Forget them. Returns how many."""
         ...
 
 
 class QueueAdmin(Protocol):
     """A hand on the whole queue."""
 
-    async def pause(self, *, paused: bool) -> None:
-        """Stop or resume all claiming."""
+    async def pause(self, *, paused: bool, task: str = "") -> None:
+        """Stop or resume all claiming, or that of the tasks of one name."""
+        ...
+
+    async def limit(self, rate: Rate | None, *, task: str = "") -> None:
+        """Let the queue's tasks, or those of one name, begin at this rate at most."""
         ...
 
     async def shed(self, level: int) -> int:

@@ -26,6 +26,7 @@ from .events import (
     WorkerStarted,
     WorkerStopped,
 )
+from .measures import Rows, together
 from .recycling import Recycler
 from .sights import WorkerSight, WorkerState
 
@@ -82,6 +83,7 @@ class Post:
         self._is_ending = False
         self._ended = asyncio.Event()
         self._earlier = WorkerTally()
+        self._earlier_rows: Rows = {}
         self._leaves_by: float | None = None
         self._born_at = 0.0
         self.child: Child | None = None
@@ -92,6 +94,12 @@ class Post:
         """Counts over all children that held this post."""
         now = self.child.tally if self.child is not None else WorkerTally()
         return added_up((self._earlier, now))
+
+    @property
+    def rows(self) -> Rows:
+        """The measures of all children that held this post."""
+        now = self.child.rows if self.child is not None else {}
+        return together((self._earlier_rows, now))
 
     def sight(self) -> WorkerSight:
         """How things stand here."""
@@ -112,6 +120,7 @@ class Post:
             rss_bytes=child.rss_bytes,
             age_s=clock.monotonic() - self._born_at,
             silent_s=child.silent_s,
+            lag_s=child.lag_s,
         )
 
     async def tick(self) -> float:
@@ -131,6 +140,7 @@ class Post:
             child.kill()
         last = replace(child.tally, running=0)
         self._earlier = added_up((self._earlier, last))
+        self._earlier_rows = self.rows
         self.child = None
         await self._after(child)
         return self._told_of(child, code)

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import math
-from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from quorate.core.clock import Clock
 from quorate.core.errors import (
@@ -28,19 +26,18 @@ from quorate.core.ids import new_task_id
 from quorate.core.lifecycle import Tasks
 from quorate.core.names import check_name
 
-from .context import deadline
 from .envelope import Header, seal
+from .guards import guard_line
 from .model import QueueConfig, Task, TaskPriority
 from .outbox import Outbox
 from .plain import Forms
 from .ports import Broker, Parcel
+from .times import check_times, deadline_of
 
 MOST_IN_A_CALL = 256
 MOST_BYTES_IN_A_CALL = 4 * 1024 * 1024
 CALLS_AT_ONCE = 8
-LONGEST_DELAY_S = 10 * 366 * 86_400.0
-LATEST_S = 32_503_680_000.0
-"""The year 3000: who says more gives milliseconds for seconds."""
+UNGUARDED = (None, None, None)
 MOST_NAMES_REMEMBERED = 4096
 
 Waiter = tuple[Parcel, "asyncio.Future[str]"]
@@ -69,7 +66,8 @@ class Producer:
     def enqueue(self, task: Task) -> asyncio.Future[str]:
         """Put one task in; the future has its id when the server has the task.
 
-        Cancelling who waits for it does not stop it.
+        Or the id of the task with its unique key. Cancelling who waits for it does not
+        stop it.
         """
         parcel = self.pack(task)
         loop = asyncio.get_running_loop()
@@ -87,6 +85,7 @@ class Producer:
         """Put many in, in their order. Nothing is sent if one of them is faulty."""
         by_queue: dict[str, list[Parcel]] = {}
         ids: list[str] = []
+        instead: dict[str, str] = {}
         for task in tasks:
             parcel = self.pack(task)
             by_queue.setdefault(task.queue, []).append(parcel)
@@ -96,11 +95,24 @@ class Producer:
             broker, calls = self._broker_of(queue), list(in_calls(parcels))
             for start in range(0, len(calls), CALLS_AT_ONCE):
                 group = calls[start : start + CALLS_AT_ONCE]
-                await asyncio.gather(
+                answers = await asyncio.gather(
                     *(self._deliver(queue, broker, call, fence) for call in group)
                 )
-        self.enqueued += len(ids)
-        return ids
+                for call, answer in zip(group, answers, strict=True):
+                    instead.update(self._count(call, answer))
+        return [instead.get(task_id, task_id) for task_id in ids]
+
+    def _count(
+        self, call: Sequence[Parcel], answer: Sequence[bool | str]
+    ) -> dict[str, str]:
+        """Count what was put in. Returns the tasks that stand for others, by those."""
+        instead = {
+            parcel.id: holder
+            for parcel, holder in zip(call, answer, strict=True)
+            if isinstance(holder, str)
+        }
+        self.enqueued += len(call) - len(instead)
+        return instead
 
     def pack(self, task: Task) -> Parcel:
         """The task as the server gets it. Raises `InvalidInput` for a faulty one."""
@@ -130,7 +142,11 @@ class Producer:
             task.name, task.timeout_s, task.attempts, expires_at, task.keep_result_s,
             task.is_call, deadline_of(task, now), task.service, task.flow,
         )  # fmt: skip
-        envelope = seal(header, task.payload, self._config.payload_max_bytes)
+        guards = (task.unique, task.slot, task.rate)
+        line = b""
+        if guards != UNGUARDED:
+            line = guard_line(task.name, task.payload, guards)
+        envelope = seal(header, task.payload, self._config.payload_max_bytes, line)
         return Parcel(
             task.id or new_task_id(now), task.priority.lane, task.delay_s, envelope,
             task.at,
@@ -164,12 +180,12 @@ class Producer:
         try:
             broker = self._broker_of(queue)
             for call in in_calls([parcel for parcel, _ in waiters]):
-                await self._deliver(queue, broker, call, fence)
-                self.enqueued += len(call)
+                answer = await self._deliver(queue, broker, call, fence)
+                instead = self._count(call, answer)
                 for _ in call:
                     parcel, done = next(waiting)
                     if not done.done():
-                        done.set_result(parcel.id)
+                        done.set_result(instead.get(parcel.id, parcel.id))
         except Exception as error:
             for parcel, done in waiting:
                 if not done.done():
@@ -177,22 +193,22 @@ class Producer:
 
     async def _deliver(
         self, queue: str, broker: Broker, call: list[Parcel], fence: Fence | None
-    ) -> None:
+    ) -> Sequence[bool | str]:
         """To the server; or on the disk, if it is away and that was asked for."""
         outbox = self.outbox
         if outbox is None or fence is not None:
-            await broker.enqueue(call, fence)
-            return
+            return await broker.enqueue(call, fence)
         if outbox.is_holding and outbox.has_room:
             await outbox.hold(queue, call)
-            return
+            return [True] * len(call)
         try:
-            await broker.enqueue(call, None)
+            return await broker.enqueue(call, None)
         except (StoreUnavailable, OutcomeUnknown) as error:
             try:
                 await outbox.hold(queue, call)
             except QueueError as full:
                 raise error from full
+            return [True] * len(call)
 
 
 def acting_under() -> Fence | None:
@@ -216,52 +232,6 @@ def in_calls(parcels: list[Parcel]) -> Iterator[list[Parcel]]:
         call.append(parcel)
     if call:
         yield call
-
-
-def deadline_of(task: Task, now: float) -> float | None:
-    """Until when it must be done (wall time): its own word, or its parent's if less."""
-    inherited = deadline.get()
-    if task.deadline_s is None:
-        return inherited
-    return min(now + task.deadline_s, math.inf if inherited is None else inherited)
-
-
-def moment_of(at: float | datetime | None) -> float | None:
-    """A moment as wall time. Raises `InvalidInput` for a datetime without a zone."""
-    if not isinstance(at, datetime):
-        return at
-    if at.tzinfo is None:
-        raise InvalidInput(
-            f"{at} is a different moment in each place.",
-            "It has no time zone.",
-            "Give one: datetime(…, tzinfo=ZoneInfo('Europe/Berlin')).",
-        )
-    return at.timestamp()
-
-
-def check_times(task: Task) -> None:
-    """Refuse times that make no sense."""
-    faults = []
-    if not 0 <= task.delay_s <= LONGEST_DELAY_S:
-        faults.append(f"delay_s = {task.delay_s}")
-    if task.at is not None and not (task.delay_s == 0 and 0 <= task.at < LATEST_S):
-        faults.append(f"at = {task.at} and delay_s = {task.delay_s}")
-    for name in ("timeout_s", "expires_s", "deadline_s"):
-        value = getattr(task, name)
-        if value is not None and not 0 < value < math.inf:
-            faults.append(f"{name} = {value}")
-    keep_s = task.keep_result_s
-    if keep_s is not None and not 0 <= keep_s < LONGEST_DELAY_S:
-        faults.append(f"keep_result_s = {keep_s}")
-    if task.attempts is not None and task.attempts < 1:
-        faults.append(f"attempts = {task.attempts}")
-    if faults:
-        raise InvalidInput(
-            f"The task {task.name!r} cannot be enqueued.",
-            "; ".join(faults),
-            "Delays and limits are seconds: not negative, finite, at most ten years; "
-            "give either delay_s or at; attempts are counted from 1.",
-        )
 
 
 def _sent(waiters: list[Waiter], sending: asyncio.Task[None]) -> None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from quorate.core.clock import Chance
 from quorate.resilience.budget import RetryBudget
 
-from .model import Move, MoveKind, RetryPolicy
+from .model import Move, MoveKind
+from .patience import RetryPolicy
 
 
 class RetryBudgets:

@@ -53,6 +53,6 @@ class RollCaller:
                 TasksStranded(queue=self._desk.queue, session=me, tasks=answer.returned)
             )
         for task_id in answer.lost:
-            running.stop(task_id, Stop.LOST)
+            self._consumer.stop(task_id, Stop.LOST)
         for task_id in answer.unwanted:
-            running.stop(task_id, Stop.CANCEL)
+            self._consumer.stop(task_id, Stop.CANCEL)

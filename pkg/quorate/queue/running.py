@@ -16,9 +16,10 @@ from typing import cast
 from quorate.core.codec import Json
 from quorate.core.errors import InvalidPayload, StaleTokenError
 from quorate.core.failpoint import failpoint
-from quorate.core.fence import TaskFence, enter_fence
+from quorate.core.fence import enter_fence
 from quorate.core.lifecycle import Tasks
 
+from .ages import age_of
 from .context import TaskContext, deadline
 from .deadlines import Deadlines
 from .decide import after_release, dead, when_unknown
@@ -28,7 +29,8 @@ from .events import TaskTimedOut
 from .flow import with_before
 from .handlers import Handler, Handlers
 from .judge import Judge, too_late
-from .model import DeadReason, Lease, Move
+from .measures import Measures
+from .model import DeadReason, Lease, Move, MoveKind
 from .ports import Finished
 from .retries import RetryBudgets
 from .run import Run, Stop
@@ -58,6 +60,7 @@ class Running:
         self._deadlines: Deadlines[Run] = Deadlines(self._expired)
         self._threads: ThreadPoolExecutor | None = None
         self._judge = Judge(desk)
+        self.measures = Measures()
         self.known_elsewhere: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
@@ -84,10 +87,11 @@ class Running:
         except InvalidPayload as error:
             self._end(lease, dead(lease, DeadReason.UNDECODABLE, str(error)))
             return
-        late = too_late(lease, header, self._desk.clock.now())
-        if late is not None:
-            self._end(lease, late)
-            return
+        if header.expires_at is not None or header.deadline_at is not None:
+            late = too_late(lease, header, self._desk.clock.now())
+            if late is not None:
+                self._end(lease, late)
+                return
         handler = self._handlers.find(header.name)
         if handler is None:
             elsewhere = header.name in self.known_elsewhere
@@ -100,7 +104,7 @@ class Running:
             # Lost with an earlier session and still tidying up: not twice at once.
             self._end(lease, after_release(lease, TIDY_UP_S))
             return
-        run = Run(lease, header, payload, handler)
+        run = Run(lease, header, payload, handler, self._desk.tag)
         run.limit_s = self._judge.limit_s(run)
         run.admitted_at = asyncio.get_running_loop().time()
         self._runs[lease.id] = run
@@ -143,12 +147,11 @@ class Running:
             # It was stopped between its claim and its first step.
             self._over(run, self._judge.after_stop(run))
             return
-        ends_at = self._deadlines.add(run, run.limit_s)
+        ends_at = run.ends_at = self._deadlines.add(run, run.limit_s)
         if self._stood_still(run, ends_at - run.limit_s):
             self._over(run, after_release(run.lease))
             return
-        lease = run.lease
-        enter_fence(TaskFence(lease.id, lease.token, lease.session, self._desk.tag))
+        enter_fence(run)
         try:
             await failpoint("queue.after_claim_before_run")
             value = await self._call(run, ends_at)
@@ -219,10 +222,19 @@ class Running:
         if not lease.lane:
             self._urgent -= 1
         if move is not None:
+            self._measure(run, move.kind)
             self._end(lease, move, is_marked=run.is_marked or "l" in run.header.flow)
 
     def _end(self, lease: Lease, move: Move, *, is_marked: bool = False) -> None:
         self._finished(Finished(lease, move, is_marked))
+
+    def _measure(self, run: Run, kind: MoveKind) -> None:
+        lease, desk = run.lease, self._desk
+        began_at = run.ends_at - run.limit_s
+        run_s = desk.clock.monotonic() - began_at if run.ends_at else 0.0
+        age_s = None if lease.has_record else age_of(lease.id, desk.clock.now())
+        wait_s = None if age_s is None else max(0.0, age_s - run_s)
+        self.measures.over(run.header.name, lease.lane, kind, run_s, wait_s)
 
     def _expired(self, run: Run, limit_s: float) -> None:
         if self.stop(run.lease.id, Stop.TIMEOUT):

@@ -23,7 +23,8 @@ class WorkerState(Enum):
 class WorkerSight:
     """One post: the process that holds it now, and what was done there so far.
 
-    `pid` is 0 between two processes. `silent_s` is since its last beat.
+    `pid` is 0 between two processes. `silent_s` is since its last beat, and `lag_s` is
+    how late its event loop was then.
     """
 
     number: int
@@ -33,3 +34,25 @@ class WorkerSight:
     rss_bytes: int = 0
     age_s: float = 0.0
     silent_s: float = 0.0
+    lag_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerReport:
+    """One worker process's share in one queue, as it last told.
+
+    `places` is how many tasks it runs at once; `rate` is tasks done per second.
+    """
+
+    session: str
+    running: int = 0
+    places: int = 0
+    rate: float = 0.0
+    done_total: int = 0
+    retried_total: int = 0
+    dead_total: int = 0
+
+    @property
+    def process(self) -> str:
+        """Its host and process id."""
+        return self.session.rpartition("-")[0] or self.session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .guards import Rate
 from .lookup import Lookup
 from .model import DEFAULT_QUEUE
 from .ports import DeadLetters
@@ -36,17 +37,22 @@ class Steering:
 
     async def shed_level(self) -> int:
         """The highest shed level among the queues of this process."""
-        return max(
-            [
-                (await self.place(name).broker.stats()).shed_level
-                for name in self._lookup.queues
-            ]
-        )
+        brokers = [self.place(name).broker for name in self._lookup.queues]
+        return max([(await broker.stats()).shed_level for broker in brokers])
 
-    async def pause(self, queue: str = DEFAULT_QUEUE) -> None:
-        """No worker claims from this queue any more; what runs goes on."""
-        await self.place(queue).admin.pause(paused=True)
+    async def pause(self, queue: str = DEFAULT_QUEUE, *, task: str = "") -> None:
+        """No worker claims from this queue, or its tasks of this name, any more."""
+        await self.place(queue).admin.pause(paused=True, task=task)
 
-    async def resume(self, queue: str = DEFAULT_QUEUE) -> None:
-        """Workers claim from this queue again."""
-        await self.place(queue).admin.pause(paused=False)
+    async def resume(self, queue: str = DEFAULT_QUEUE, *, task: str = "") -> None:
+        """Workers claim from this queue, or tasks of this name, again."""
+        await self.place(queue).admin.pause(paused=False, task=task)
+
+    async def set_rate(
+        self, rate: Rate | None, *, queue: str = DEFAULT_QUEUE, task: str = ""
+    ) -> None:
+        """Let tasks of this queue, or those of one name in it, begin at `rate` at most.
+
+        In all workers together, from their next exchange on; None lifts the limit.
+        """
+        await self.place(queue).admin.limit(rate, task=task)

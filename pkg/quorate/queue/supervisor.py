@@ -16,6 +16,7 @@ from quorate.core.lifecycle import Tasks
 from quorate.lease.session import Session
 
 from .counts import WorkerTally, added_up
+from .measures import Rows, together
 from .post import Bury, Patience, Post, Tools
 from .sights import WorkerSight
 
@@ -54,6 +55,10 @@ class Supervisor:
     def sights(self) -> tuple[WorkerSight, ...]:
         """Each post as it stands now."""
         return tuple(post.sight() for post in self._posts)
+
+    def rows(self) -> Rows:
+        """The measures of all children, those that ended included."""
+        return together(post.rows for post in self._posts)
 
     def hurry(self) -> None:
         """While it stops: wait no longer for running tasks."""

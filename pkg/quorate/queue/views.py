@@ -27,10 +27,31 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Which:
+    """Some of the dead letters: those for which all that is given holds.
+
+    `since` and `until` are wall times of their deaths, in seconds; the first counts,
+    the second does not.
+    """
+
+    ids: tuple[str, ...] | None = None
+    reason: str = ""
+    task: str = ""
+    since: float | None = None
+    until: float | None = None
+
+    def takes(self, reason: str, task: str) -> bool:
+        """Is this one of them, apart from its id and its time?"""
+        return self.reason in ("", reason) and self.task in ("", task)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStats:
     """One queue, as the server sees it now. Ages in seconds; None if the lane is empty.
 
-    The age of a task whose id was given by its producer is not known.
+    The age of a task whose id was given by its producer is not known. `parked` tasks
+    wait for a slot, for their turn at a rate, or for the end of a pause of their name.
+    `workers` and `rate` (tasks done per second) are what workers told lately.
     """
 
     queue: str
@@ -41,6 +62,9 @@ class QueueStats:
     dead: int
     shed_level: int
     paused: bool
+    parked: int = 0
+    workers: int = 0
+    rate: float = 0.0
 
     @property
     def depth(self) -> int:
@@ -50,7 +74,12 @@ class QueueStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Where a task is, and what keeps it from running."""
+    """Where a task is, and what keeps it from running.
+
+    `task` is its handler's name. `progress` is the last that is known of its
+    way: what its handler told, or why the last attempt failed. `story` has all of
+    it in sentences, the present last.
+    """
 
     id: str
     state: TaskState
@@ -58,3 +87,7 @@ class Explanation:
     attempt: int = 1
     crashes: int = 0
     progress: str = ""
+    task: str = ""
+    priority: TaskPriority | None = None
+    age_s: float | None = None
+    story: tuple[str, ...] = ()

@@ -19,9 +19,11 @@ from .consumer import Consumer
 from .counts import WorkerTally, added_up
 from .desk import Desk
 from .handlers import Handlers
+from .measures import Rows, together
 from .redis.mailbox import Mailbox
 from .roll_caller import RollCaller
 from .run import Stop
+from .scribe import Scribe
 from .tally import Tally
 
 BEAT_S = 0.02
@@ -53,6 +55,7 @@ class Worker:
         self._leave_session: Callable[[], None] | None = None
         self._is_hurried = False
         self._before = WorkerTally()
+        self._rows_before: Rows = {}
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -79,6 +82,7 @@ class Worker:
             self._consumers[desk.queue] = consumer
             self._desks.append(desk)
             self._tasks.employ(RollCaller(desk, consumer, self._handlers))
+            self._tasks.employ(Scribe(desk, consumer))
             consumer.start()
 
     async def stop(self, grace_s: float) -> None:
@@ -92,12 +96,13 @@ class Worker:
             await self._cleaned_up()
         await self._tasks.close()
         for consumer in consumers:
-            consumer.running.close()
+            consumer.close()
         if self._leave_session is not None:
             self._leave_session()
             self._leave_session = None
         await self._leave()
         self._before = replace(self.tally(), running=0)
+        self._rows_before = self.rows()
         self._is_hurried = False
         self._consumers.clear()
         self._desks.clear()
@@ -122,6 +127,11 @@ class Worker:
         counts = {f"{name}_total": total(name) for name in Tally.__slots__}
         return added_up((self._before, WorkerTally(**counts, running=running)))
 
+    def rows(self) -> Rows:
+        """The measures of all queues since this process began."""
+        now = (each.running.measures.rows for each in self._consumers.values())
+        return together((self._rows_before, *now))
+
     def _work_came(self, queue: str) -> None:
         consumer = self._consumers.get(queue)
         if consumer is not None:
@@ -129,7 +139,7 @@ class Worker:
 
     def _cancelled(self, task_id: str) -> None:
         for consumer in self._consumers.values():
-            consumer.running.stop(task_id, Stop.CANCEL)
+            consumer.stop(task_id, Stop.CANCEL)
 
     def _lost(self, tag: str, session: str) -> None:
         for desk in self._desks:
@@ -165,6 +175,7 @@ class Worker:
                 continue
             try:
                 await desk.claims.leave(name)
+                await desk.crew.leave(name)
             except (StoreUnavailable, OutcomeUnknown):
                 # The sweeper of another process will see that there is nothing left.
                 return

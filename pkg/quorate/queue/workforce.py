@@ -17,6 +17,7 @@ from .counts import WorkerTally, added_up
 from .declared import all_declared
 from .desk import Desk
 from .handlers import Handlers
+from .measures import Rows, together
 from .model import QueueConfig
 from .orders import Orders, order_of
 from .post import Patience, Tools
@@ -70,6 +71,7 @@ class Workforce:
         self._worker = Worker(backend.session, mailbox, handlers, emit, backend.clock)
         self._supervisor: Supervisor | None = None
         self._before = WorkerTally()
+        self._rows_before: Rows = {}
         self.outfit: Outfit = lambda: None
 
     @property
@@ -92,6 +94,13 @@ class Workforce:
         if self._supervisor is not None:
             self._supervisor.hurry()
         self._worker.hurry()
+
+    def rows(self) -> Rows:
+        """The measures of all who work or have worked here."""
+        parts = [self._rows_before, self._worker.rows()]
+        if self._supervisor is not None:
+            parts.append(self._supervisor.rows())
+        return together(parts)
 
     def sights(self) -> tuple[WorkerSight, ...]:
         """Each worker process as it stands now."""
@@ -152,6 +161,7 @@ class Workforce:
             supervisor = self._supervisor
             await supervisor.stop()
             self._before = added_up((self._before, supervisor.tally()))
+            self._rows_before = together((self._rows_before, supervisor.rows()))
             self._supervisor = None
         if self._worker.is_working:
             await self._worker.stop(self._config.grace_s)
@@ -170,6 +180,7 @@ class Workforce:
             clock=backend.clock,
             chance=backend.chance,
             peers=peers,
+            crew=place.crew,
         )
 
     def _orders(self, plan: WorkPlan) -> Orders:

@@ -28,6 +28,7 @@ def quorate(namespace: str):
         (["locks", "ls"], "No lock is held."),
         (["locks", "explain", "user:1"], "user:1 is free."),
         (["queue", "show"], "dead letters"),
+        (["queue", "ls"], "No queue has been used."),
         (["queue", "dlq"], "There are no dead letters."),
         (["queue", "replay"], "replayed"),
         (["config", "set", "a.b", "1", "--comment", "why"], "revision"),
@@ -54,7 +55,7 @@ def test_json_is_one_document(quorate, words: list[str]):
 
 
 def test_json_of_lanes_has_every_lane(quorate):
-    lanes = json.loads(quorate("--json", "queue", "show").output)
+    lanes = json.loads(quorate("--json", "queue", "show").output)["lanes"]
 
     assert [lane["lane"] for lane in lanes] == ["high", "normal", "low"]
 

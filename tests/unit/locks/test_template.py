@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from quorate.core.errors import InvalidInput, InvalidName
 from quorate.core.names import check_name
-from quorate.locks.template import NameTemplate, check_function, usable
+from quorate.core.template import NameTemplate, usable
+from quorate.locks.decorating import check_function
 
 
 @dataclass

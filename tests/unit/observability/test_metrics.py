@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from quorate.core.events import ListenerFailed
-from quorate.core.spread import Spread
+from quorate.core.series import Buckets
+from quorate.core.spread import BOUNDS_S, NOTHING
 from quorate.observability.metrics import Metrics
 
 
@@ -47,7 +48,7 @@ def test_numbers_of_stats_become_metrics_that_end_in_their_unit():
 @dataclass(frozen=True)
 class Row:
     acquired_total: int = 0
-    wait_s: Spread = field(default_factory=Spread)
+    wait_s: Buckets = NOTHING
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Rows:
 
 
 def test_statistics_of_each_template_are_series_of_their_own():
-    waited = Spread((2, 0, 0, 1, 0, 0, 0, 0, 1), 70.5)
+    waited = Buckets(BOUNDS_S, (2, 0, 0, 1, 0, 0, 0, 0, 1), 70.5)
     rows = {"user:{user_id}": Row(4, waited), "(block)": Row(1)}
     metrics = Metrics()
     metrics.add("locks", lambda: Rows(rows))

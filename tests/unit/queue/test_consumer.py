@@ -18,7 +18,8 @@ from quorate.queue.events import (
     TasksStranded,
 )
 from quorate.queue.handlers import Handlers
-from quorate.queue.model import MoveKind, QueueConfig, RetryPolicy
+from quorate.queue.model import MoveKind, QueueConfig
+from quorate.queue.patience import RetryPolicy
 from quorate.queue.ports import RollAnswer
 from quorate.queue.roll_caller import RollCaller
 from quorate.queue.running import Stop
@@ -145,7 +146,31 @@ async def test_two_exchanges_share_many_places(heard, clock):
     gate.set()
     await stage.settled(200)
 
-    assert max(r.slots.total for r in stage.broker.requests) <= 64
+    second = next(r for r in stage.broker.requests if r.exchanger == 1)
+    assert 0 < second.slots.total <= 64
+    await stage.tasks.close()
+
+
+async def test_two_share_them_with_places_kept_for_urgent_tasks_too(heard, clock):
+    """Those stay free whatever comes, which does not mean that there is little."""
+    config = QueueConfig(concurrency=128, reserved_for_high=0.1, poll_s=0.05)
+    stage = Stage(heard, clock, config)
+    gate = asyncio.Event()
+    exchange = stage.broker.exchange
+
+    async def slow(request):
+        if request.exchanger == 0 and request.finished:
+            await gate.wait()
+        return await exchange(request)
+
+    stage.broker.exchange = slow
+    for n in range(300):
+        stage.broker.put(f"t{n}")
+    stage.consumer.start()
+
+    await stage.until(lambda: any(r.exchanger == 1 for r in stage.broker.requests))
+    gate.set()
+    await stage.settled(300)
     await stage.tasks.close()
 
 
@@ -500,3 +525,16 @@ async def test_a_roll_call_without_an_answer_is_tried_again(stage):
 
     assert await caller.tick() == 1.0
     assert stage.consumer.running.stop_all(Stop.LOST) == 0
+
+
+async def test_a_full_worker_rests_whatever_is_due(stage):
+    """What is due cannot begin here; what ends here wakes the exchanger anyway."""
+    for n in range(8):
+        stage.broker.put(f"t{n}", "wait")
+    stage.broker.due_in_s = 0.0
+    stage.consumer.start()
+    await stage.until(lambda: stage.running == 8)
+
+    assert stage.consumer.rest_s() >= CONFIG.poll_s * 0.9
+    stage.gate.set()
+    await stage.settled(8)

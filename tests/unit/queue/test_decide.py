@@ -20,7 +20,8 @@ from quorate.queue.decide import (
     failure_of,
     when_unknown,
 )
-from quorate.queue.model import DeadReason, MoveKind, RetryPolicy
+from quorate.queue.model import DeadReason, MoveKind
+from quorate.queue.patience import RetryPolicy
 from quorate.resilience.backoff import constant, exponential
 
 POLICY = RetryPolicy(attempts=3, backoff=exponential(1.0, 600.0))

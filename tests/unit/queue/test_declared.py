@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.core.errors import InvalidInput, QueueError
+from quorate.core.errors import InvalidInput, InvalidName, QueueError
 from quorate.queue.declared import all_declared, async_task, carry_with
+from quorate.queue.guards import Rate, Slot, Unique, UniqueScope
 from quorate.queue.model import Task, TaskPriority
 
 
@@ -13,6 +14,21 @@ from quorate.queue.model import Task, TaskPriority
 async def schedule(user_id: str, requirements: dict | None = None) -> str:
     """Says who."""
     return f"for {user_id}"
+
+
+@async_task(
+    deadline_s=60.0,
+    unique=Unique("report:{user.id}", UniqueScope.UNTIL_STARTED),
+    slot=Slot("user:{0}", limit=2),
+    rate=Rate(5, key="all reports"),
+)
+async def report(user: object, year: int = 2026) -> None:
+    """With guards."""
+
+
+@async_task(unique=Unique())
+async def once(user_id: str) -> None:
+    """Unique by what it is asked."""
 
 
 class Carrier:
@@ -80,3 +96,25 @@ async def test_the_queue_opened_last_carries(carrier):
 def test_a_bad_queue_name_is_refused_when_it_is_declared():
     with pytest.raises(InvalidInput):
         async_task(queue="")
+
+
+async def test_the_keys_of_guards_are_filled_from_the_call(carrier):
+    class User(str):
+        id = 7
+
+    await report(User("ada"), year=1843)
+    await once("u1")
+
+    task, unique = carrier.tasks
+    assert task.unique == Unique("report:7", UniqueScope.UNTIL_STARTED)
+    assert (task.slot, task.rate) == (Slot("user:ada", 2), Rate(5, key="all reports"))
+    assert (task.deadline_s, task.is_call) == (60.0, True)
+    assert task.payload == {"args": ["ada"], "kwargs": {"year": 1843}}
+    assert unique.unique == Unique()
+
+
+def test_a_key_with_a_hole_that_nothing_fills_is_refused_where_it_stands():
+    with pytest.raises(InvalidName, match="slot name"):
+
+        @async_task(slot=Slot("user:{usr_id}"))
+        async def work(user_id: str) -> None: ...

@@ -8,7 +8,7 @@ import pytest
 
 from quorate.core.errors import InvalidInput
 from quorate.queue.handlers import Handlers
-from quorate.queue.model import RetryPolicy
+from quorate.queue.patience import RetryPolicy
 
 
 async def plain(payload):

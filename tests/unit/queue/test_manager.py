@@ -21,6 +21,7 @@ from quorate.core.errors import (
 from quorate.queue import door, workforce
 from quorate.queue.counts import WorkerTally
 from quorate.queue.declared import async_task
+from quorate.queue.guards import Rate
 from quorate.queue.manager import QueueManager
 from quorate.queue.model import (
     QueueConfig,
@@ -52,13 +53,21 @@ class FakeAdmin:
     def __init__(self) -> None:
         self.level = 0
         self.paused = False
+        self.paused_tasks = []
+        self.rates = {}
 
     async def shed(self, level):
         before, self.level = self.level, level
         return before
 
-    async def pause(self, *, paused):
-        self.paused = paused
+    async def pause(self, *, paused, task=""):
+        if task:
+            self.paused_tasks.append((task, paused))
+        else:
+            self.paused = paused
+
+    async def limit(self, rate, *, task=""):
+        self.rates[task] = rate
 
     async def explain(self, task_id):
         if task_id != "known":
@@ -230,6 +239,21 @@ async def test_a_queue_is_paused_and_resumed(stage):
     assert not stage.admins["default"].paused
 
 
+async def test_tasks_of_one_name_are_paused_resumed_and_limited(stage):
+    await stage.queue.pause("other", task="mail")
+    await stage.queue.resume("other", task="mail")
+    await stage.queue.set_rate(Rate(5), queue="other", task="mail")
+    await stage.queue.set_rate(None)
+
+    other = stage.admins["other"]
+    assert (other.paused_tasks, other.paused) == (
+        [("mail", True), ("mail", False)],
+        False,
+    )
+    assert other.rates == {"mail": Rate(5)}
+    assert stage.admins["default"].rates == {"": None}
+
+
 async def test_the_dead_letters_of_the_default_queue_are_at_hand(stage):
     assert stage.queue.dead_letters == "default"
     assert (await stage.queue.stats("other")).queue == "other"
@@ -289,6 +313,9 @@ class FakeSupervisor:
 
     async def stop(self):
         self.pids = ()
+
+    def rows(self):
+        return {}
 
     def tally(self):
         return WorkerTally(done_total=4, running=1)

@@ -7,12 +7,8 @@ import math
 import pytest
 
 from quorate.core.errors import InvalidInput
-from quorate.queue.model import (
-    LaneWeights,
-    QueueConfig,
-    RetryPolicy,
-    TaskPriority,
-)
+from quorate.queue.model import LaneWeights, QueueConfig, TaskPriority
+from quorate.queue.patience import RetryPolicy
 from quorate.queue.views import QueueStats
 
 

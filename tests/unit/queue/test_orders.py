@@ -12,7 +12,7 @@ from quorate.lease.events import SessionLost
 from quorate.lease.lease import LeaseTerms
 from quorate.queue.events import WorkerStarted
 from quorate.queue.handlers import Handlers
-from quorate.queue.model import ErrorRule, LaneWeights, QueueConfig, RetryPolicy
+from quorate.queue.model import LaneWeights, QueueConfig
 from quorate.queue.orders import (
     Orders,
     event_of,
@@ -24,6 +24,7 @@ from quorate.queue.orders import (
     retry_facts,
     retry_of,
 )
+from quorate.queue.patience import ErrorRule, RetryPolicy
 from quorate.resilience.backoff import Jitter, constant, linear
 
 POLICY = RetryPolicy(

@@ -14,6 +14,7 @@ from quorate.core.lifecycle import Tasks
 from quorate.queue import producer as module
 from quorate.queue.context import deadline
 from quorate.queue.envelope import read_header
+from quorate.queue.guards import Rate, Slot, Unique
 from quorate.queue.model import QueueConfig, Task, TaskPriority
 from quorate.queue.producer import Producer
 
@@ -241,3 +242,31 @@ async def test_tasks_of_one_grant_share_a_call_and_no_other_does(producer, broke
 
     assert [len(call) for call in broker.calls] == [1, 2]
     assert broker.fences == [None, fence]
+
+
+async def test_who_finds_the_unique_key_taken_gets_the_id_of_the_other(
+    producer, broker
+):
+    async def answering(parcels, fence):
+        return ["first" if parcel.id == "mine" else True for parcel in parcels]
+
+    broker.enqueue = answering
+    tasks = [
+        Task(name="work", id="mine", unique=Unique("k")),
+        Task(name="work", id="b"),
+    ]
+
+    assert await asyncio.gather(*map(producer.enqueue, tasks)) == ["first", "b"]
+    assert await producer.enqueue_many(tasks) == ["first", "b"]
+    assert producer.enqueued == 2
+
+
+async def test_guards_stand_before_the_envelope(producer, broker):
+    await producer.enqueue(Task(name="work", id="a", slot=Slot("user:42")))
+
+    assert broker.envelopes["a"].startswith(b"!s|1|0|user:42\n")
+
+
+async def test_a_rate_without_a_key_is_refused(producer):
+    with pytest.raises(InvalidInput, match="cannot be enqueued"):
+        await producer.enqueue(Task(name="work", rate=Rate(5)))

@@ -12,6 +12,7 @@ from quorate.core.ids import new_task_id
 from quorate.queue.decide import after_cancel, after_release, after_success, dead
 from quorate.queue.envelope import Header, seal
 from quorate.queue.events import TaskDied, TasksTakenBack
+from quorate.queue.guards import Rate
 from quorate.queue.lanes import Slots
 from quorate.queue.model import (
     DeadReason,
@@ -37,10 +38,12 @@ from quorate.queue.redis.dead_letters import RedisDeadLetters
 from quorate.queue.redis.keys import QueueKeys
 from quorate.queue.redis.queues import RedisQueues
 from quorate.queue.redis.results import RedisResults
+from quorate.queue.views import Which
 from quorate.wire.keys import Keyspace
 
 KEYS = QueueKeys(Keyspace("t"), "work:now")
 PREFIX = "{t}:j:work%3Anow:"
+ENVELOPE = seal(Header("send"), None, 100)
 
 
 @dataclass
@@ -115,10 +118,10 @@ async def test_a_finished_task_is_five_words(broker, calls, move, words):
     name, keys, args = calls.asked[0]
     assert name == "redis/exchange"
     assert keys == ["{t}:S", PREFIX, "{t}:j::who", "{t}:j::at:p.1"]
-    assert args[:13] == [
-        "p.1", 1, 7, 3, 2, 1, 6, 5, "br", "to:p", "work:now", 10_000, 1,
+    assert args[:14] == [
+        "p.1", 1, 7, 3, 2, 1, 6, 5, "br", "to:p", "work:now", 10_000, 1_209_600_000, 1,
     ]  # fmt: skip
-    assert tuple(args[13:]) == ("a", "p.1|1|1|1", *words)
+    assert tuple(args[14:]) == ("a", "p.1|1|1|1", *words)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +138,18 @@ async def test_what_left_notes_has_them_removed(broker, calls, finished, code):
 
     await broker.exchange(a_request(finished))
 
-    assert calls.asked[0][2][15] == code
+    assert calls.asked[0][2][16] == code
+
+
+@pytest.mark.parametrize("kind", MoveKind)
+async def test_a_guarded_task_says_so_when_it_is_finished(broker, calls, kind):
+    calls.replies = [[1, [], [], 0, -1, 1, []]]
+    lease = a_lease()._replace(envelope=b"!s|1|0|k\n{}\n1")
+
+    await broker.exchange(a_request(Finished(lease, Move(kind))))
+
+    code = calls.asked[0][2][16]
+    assert (len(code), code[1:]) == (2, "!")
 
 
 async def test_an_answer_is_read(broker, calls):
@@ -186,7 +200,7 @@ async def test_cancelling_is_answered_with_a_state(broker, calls, letter, state)
 
 async def test_stats_are_read_by_lane(broker, calls):
     head = new_task_id(1000.0).encode()
-    calls.replies = [[[1, 2, 3], [head, b"", b""], [4, 5, 6], 7, 8, 1, 1, 1_002_000]]
+    calls.replies = [[[1, 2, 3], [head, b"", b""], [4, 5, 6], 7, 8, 1, 1, 1_002_000, 9]]
 
     stats = await broker.stats()
 
@@ -196,6 +210,7 @@ async def test_stats_are_read_by_lane(broker, calls):
     assert (stats.scheduled, stats.dead, stats.shed_level, stats.paused) == (
         7, 8, 1, True,
     )  # fmt: skip
+    assert stats.parked == 9
 
 
 async def test_a_roll_call_is_sent_and_read(broker, calls):
@@ -262,15 +277,46 @@ async def test_dead_letters_are_read(calls):
     assert (second.name, second.payload) == ("", None)
 
 
+def picked(count: int, reason: str = "poison", first: int = 0) -> list[bytes]:
+    note = f'{{"reason":"{reason}","error":"","attempt":1,"lane":1}}'.encode()
+    header = ENVELOPE.partition(b"\n")[0] + b"\n"
+    return [
+        word
+        for n in range(first, first + count)
+        for word in (str(n).encode(), note, header)
+    ]
+
+
 async def test_replay_and_purge_go_in_parts(calls):
     letters = RedisDeadLetters(calls, KEYS)
-    calls.replies = [100, 40, 100, 50, 0]
+    calls.replies = [picked(140), 100, 40, 100, 50]
 
     assert await letters.replay() == 140
     assert await letters.purge([str(n) for n in range(150)]) == 150
     assert await letters.purge([]) == 0
-    assert calls.asked[0][2] == ["work:now", 100]
-    assert len(calls.asked[3][2]) == 51
+    assert calls.asked[0][2] == ["-inf", "+inf", 0, 500]
+    assert calls.asked[1][2][:3] == ["work:now", 0, "0"]
+    assert len(calls.asked[4][2]) == 50
+
+
+async def test_dead_letters_are_chosen_page_by_page(calls):
+    letters = RedisDeadLetters(calls, KEYS)
+    last = [*picked(1, first=500), *picked(1, "expired", first=501)]
+    calls.replies = [picked(500), last, [b"x", b'{"reason":"poison"}', b""]]
+
+    assert await letters.replay(Which(reason="poison"), dry_run=True) == 501
+    assert await letters.purge(Which(task="send"), dry_run=True) == 0
+    assert calls.asked[1][2] == ["-inf", "+inf", 500, 500]
+    calls.replies = [picked(3), 1]
+    which = Which(ids=("2", "9"), since=1.5, until=2.0)
+    assert await letters.replay(which, rate=Rate(4)) == 1
+    assert calls.asked[-2][2] == ["1500", "(2000", 0, 500]
+    assert calls.asked[-1][2] == ["work:now", 250_000, "2"]
+
+
+async def test_a_text_is_no_list_of_ids(calls):
+    with pytest.raises(InvalidInput, match="list of ids"):
+        await RedisDeadLetters(calls, KEYS).purge("abc")
 
 
 async def test_control_words_are_sent(calls):
@@ -289,27 +335,39 @@ async def test_control_words_are_sent(calls):
         await admin.shed(9)
 
 
-async def test_an_audit_reads_every_place_and_lets_the_script_judge(calls):
-    admin = RedisQueueAdmin(calls, KEYS)
-    calls.replies = [
-        [b"3", [b"a", b"env", b"b", b"env"]],
-        [b"0", [b"c", b"env", b"d", b"env"]],
-        [b"1:a"],
-        [b"b"],
-        [],
-        [b"c"],
-        [],
-        [b"d"],
-    ]
+async def test_an_audit_reads_every_place_and_lets_the_scripts_judge(calls):
+    places = {
+        "job": [b"a", b"b", b"c", b"d", b"p"],
+        "due": [b"1:a"],
+        "dead": [b"b"],
+        "err": [b"b"],
+        "r1": [b"c", b"ghost"],
+        "own": [b"c"],
+        "parked": [b"p"],
+    }
 
-    audit = await admin.audit()
+    async def command(name, key, *args):
+        found = places.get(key.rpartition(":")[2], [])
+        if name != "HSCAN":
+            return found if args[0] == 0 else []
+        half = len(found) // 2
+        part = found[:half] if args[0] == "0" else found[half:]
+        fields = [word for field in part for word in (field, b"value")]
+        return [b"3" if args[0] == "0" else b"0", fields]
 
-    assert (audit.looked_at, audit.repaired) == (4, ("d",))
-    assert calls.asked[-1][2] == ["work:now", "d"]
+    calls.command = command
+    calls.replies = [[b"ghost", b"in a lane without a task"], [b"d"]]
+
+    audit = await RedisQueueAdmin(calls, KEYS).audit()
+
+    assert (audit.looked_at, audit.repaired) == (5, ("d",))
+    assert audit.tidied == (("ghost", "in a lane without a task"),)
+    (tidy, _, suspects), (mend, _, lost) = calls.asked
+    assert (tidy, suspects[3:]) == ("redis/tidy", [b"c", b"ghost", b"p"])
+    assert (mend, lost[1:]) == ("redis/mend", [b"c", b"d", b"ghost"])
 
 
-ENVELOPE = seal(Header("send"), None, 100)
-NOWHERE = [ENVELOPE, b"", b"", b"", -1, -1, -1, b"", 0, 0, b""]
+NOWHERE = [ENVELOPE, b"", b"", b"", -1, -1, -1, b"", 0, 0, b"", b"", -1, []]
 
 
 @pytest.mark.parametrize(
@@ -324,6 +382,10 @@ NOWHERE = [ENVELOPE, b"", b"", b"", -1, -1, -1, b"", 0, 0, b""]
         ({7: b'{"reason":"poison","error":"boom"}'}, TaskState.DEAD, "poison"),
         ({}, TaskState.QUEUED, "run an audit"),
         ({0: b"", 10: b"d"}, TaskState.DONE, "over"),
+        ({11: b"p:send", 12: 0}, TaskState.QUEUED, "Tasks called send are paused."),
+        ({11: b"s:k:1", 12: 2, 13: [b"x"]}, TaskState.QUEUED, "slot k:1, which x has"),
+        ({11: b"t:send", 12: 2}, TaskState.QUEUED, "rate of tasks called send"),
+        ({11: b"k:k", 12: 2}, TaskState.QUEUED, "rate of k. 2 task(s)"),
     ],
 )
 def test_an_explanation_is_in_words(changes, state, says):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from quorate.core.clock import Chance
-from quorate.queue.model import Move, MoveKind, RetryPolicy
+from quorate.queue.model import Move, MoveKind
+from quorate.queue.patience import RetryPolicy
 from quorate.queue.retries import RetryBudgets
 from quorate.resilience.backoff import exponential
 

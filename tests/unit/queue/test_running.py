@@ -16,14 +16,8 @@ from quorate.queue.context import deadline
 from quorate.queue.envelope import Header, seal
 from quorate.queue.events import TaskTimedOut
 from quorate.queue.handlers import Handlers
-from quorate.queue.model import (
-    ErrorRule,
-    Lease,
-    MoveKind,
-    QueueConfig,
-    RetryPolicy,
-    TaskPriority,
-)
+from quorate.queue.model import Lease, MoveKind, QueueConfig, TaskPriority
+from quorate.queue.patience import ErrorRule, RetryPolicy
 from quorate.queue.run import Stop
 from quorate.queue.running import Running
 from quorate.resilience.backoff import constant, exponential

@@ -81,6 +81,9 @@ class FakeQueue:
     def counts(self):
         return QueueCounts(*range(11))
 
+    def measured(self):
+        return {"work": [1.0]}
+
 
 @pytest.fixture
 def queue(monkeypatch) -> FakeQueue:

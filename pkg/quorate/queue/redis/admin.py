@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import json
+
 from quorate.core.codec import decode
-from quorate.core.errors import InvalidInput
-from quorate.queue.model import ALL_SHED, PRIORITIES, TaskState
+from quorate.core.errors import InvalidInput, InvalidPayload
+from quorate.core.names import check_name
+from quorate.queue.envelope import read_header
+from quorate.queue.guards import Rate
+from quorate.queue.model import ALL_SHED, PRIORITIES, TaskPriority, TaskState
 from quorate.queue.ports import Audit
 from quorate.queue.views import Explanation
 from quorate.wire.link import Reply
 from quorate.wire.ports import Caller
 from quorate.wire.scripts import load
 
+from .auditor import Auditor
 from .broker import LETTERS
 from .keys import QueueKeys
 
 _CONTROL = load("quorate.queue.redis", "control")
 _EXPLAIN = load("quorate.queue.redis", "explain")
-_MEND = load("quorate.queue.redis", "mend")
+_SET_GATE = load("quorate.queue.redis", "set_gate")
 
-PAGE = 500
-MEND_AT_ONCE = 50
 FOR_EVER_S = 1e12
 
 
@@ -30,8 +34,14 @@ class RedisQueueAdmin:
         self._calls = calls
         self._keys = keys
 
-    async def pause(self, *, paused: bool) -> None:
-        await self._control("paused", "1" if paused else "")
+    async def pause(self, *, paused: bool, task: str = "") -> None:
+        if task:
+            await self._set_gate("p", task, None, wanted=paused)
+        else:
+            await self._control("paused", "1" if paused else "")
+
+    async def limit(self, rate: Rate | None, *, task: str = "") -> None:
+        await self._set_gate("t" if task else "q", task, rate, wanted=rate is not None)
 
     async def shed(self, level: int) -> int:
         if isinstance(level, bool) or level not in range(ALL_SHED + 1):
@@ -44,62 +54,37 @@ class RedisQueueAdmin:
         return int(before or 0)
 
     async def audit(self) -> Audit:
-        """Reads the whole queue page by page; what looks lost is judged by a script."""
-        jobs = set(await self._scan("job"))
-        placed = {
-            member[2:] for member in await self._command("ZRANGE", "due", 0, "-1")
-        }
-        placed.update(await self._command("ZRANGE", "dead", 0, "-1"))
-        for lane in range(len(PRIORITIES)):
-            placed.update(await self._lane(lane))
-        doubtful = sorted(task.decode() for task in jobs - placed)
-        repaired: list[str] = []
-        for start in range(0, len(doubtful), MEND_AT_ONCE):
-            part = doubtful[start : start + MEND_AT_ONCE]
-            mended = await self._calls.call(
-                _MEND,
-                [self._keys.sessions, self._keys.prefix],
-                [self._keys.queue, *part],
-            )
-            repaired += (task.decode() for task in mended)
-        return Audit(len(jobs), tuple(repaired))
+        return await Auditor(self._calls, self._keys).audit()
 
     async def explain(self, task_id: str) -> Explanation | None:
         reply = await self._calls.call(_EXPLAIN, [self._keys.prefix], [task_id])
         return explained(task_id, reply)
+
+    async def _set_gate(
+        self, letter: str, task: str, rate: Rate | None, *, wanted: bool
+    ) -> None:
+        """A name stands there as it stands in envelopes."""
+        name = json.dumps(check_name(task, "task"))[1:-1] if task else ""
+        if "\\\\" in name or '\\"' in name:
+            raise InvalidInput(
+                f"The tasks called {task!r} cannot be limited or paused by name.",
+                "It has a quote or a backslash in it.",
+                "Give the task a plainer name.",
+            )
+        numbers = (0, 0) if rate is None else (rate.interval_us, rate.most_at_once)
+        args = (self._keys.queue, letter, name, *numbers, int(wanted))
+        await self._calls.call(_SET_GATE, [self._keys.prefix], args)
 
     async def _control(self, name: str, value: str) -> bytes:
         args = [self._keys.queue, name, value]
         before: bytes = await self._calls.call(_CONTROL, [self._keys.prefix], args)
         return before
 
-    async def _command(self, name: str, key: str, *args: str | int) -> Reply:
-        return await self._calls.command(name, self._keys.prefix + key, *args)
-
-    async def _lane(self, lane: int) -> list[bytes]:
-        ids: list[bytes] = []
-        page: list[bytes] = [b""] * PAGE
-        while len(page) == PAGE:
-            first = len(ids)
-            page = await self._command("LRANGE", f"r{lane}", first, first + PAGE - 1)
-            ids += page
-        return ids
-
-    async def _scan(self, key: str) -> list[bytes]:
-        """The fields of a hash."""
-        fields: list[bytes] = []
-        cursor: bytes | None = None
-        while cursor != b"0":
-            at = (cursor or b"0").decode()
-            cursor, found = await self._command("HSCAN", key, at, "COUNT", PAGE)
-            fields += found[::2]
-        return fields
-
 
 def explained(task_id: str, reply: Reply) -> Explanation | None:
     """The words of the script in words for people."""
     envelope, owner, record, progress, lane, before, due_ms, *rest = reply
-    note, shed, paused, letter = rest
+    note, shed, paused, letter, gate, ahead, holders = rest
     if not envelope:
         state = LETTERS.get(letter)
         return state and Explanation(id=task_id, state=state, why="It is over.")
@@ -117,6 +102,8 @@ def explained(task_id: str, reply: Reply) -> Explanation | None:
     elif due_ms >= 0:
         state = TaskState.RETRYING if failures else TaskState.SCHEDULED
         why = why_resting(due_ms / 1000)
+    elif ahead >= 0:
+        why = _why_parked(gate.decode(), ahead, [each.decode() for each in holders])
     elif before >= 0:
         why = _why_waiting(lane, before, shed, paused=bool(paused))
     else:
@@ -129,8 +116,37 @@ def explained(task_id: str, reply: Reply) -> Explanation | None:
         why=why,
         attempt=failures + 1,
         crashes=crashes,
-        progress=progress.decode(),
+        progress=progress.decode(errors="replace"),
+        task=_name_in(envelope),
+        priority=_lane_of(lane, owner),
     )
+
+
+def _name_in(envelope: bytes) -> str:
+    try:
+        return read_header(envelope)[0].name
+    except InvalidPayload:
+        return ""
+
+
+def _lane_of(lane: int, owner: bytes) -> TaskPriority | None:
+    """Where it waits, or the lane that its claim names."""
+    if owner:
+        words = owner.split(b"|")
+        lane = int(words[-2]) if len(words) > 3 and words[-2].isdigit() else -1
+    return PRIORITIES[lane] if 0 <= lane < len(PRIORITIES) else None
+
+
+def _why_parked(gate: str, ahead: int, holders: list[str]) -> str:
+    kind, _, key = gate.partition(":")
+    if kind == "p":
+        return f"Tasks called {key} are paused."
+    queue = f"{ahead} task(s) wait there before it."
+    if kind == "s":
+        return f"It waits for the slot {key}, which {', '.join(holders)} has. {queue}"
+    if kind == "t":
+        return f"It waits for its turn at the rate of tasks called {key}. {queue}"
+    return f"It waits for its turn at the rate of {key}. {queue}"
 
 
 def why_resting(due_s: float) -> str:

@@ -7,23 +7,19 @@ written on the wire; what moves where is in the scripts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 from quorate.core.fence import Fence
-from quorate.queue.ages import age_of, seen
+from quorate.queue.ages import age_of
 from quorate.queue.decide import death_note
-from quorate.queue.lanes import Sight
 from quorate.queue.model import (
     PRIORITIES,
     DeadReason,
     Lease,
-    MoveKind,
     QueueConfig,
     TaskState,
 )
 from quorate.queue.ports import (
     Answer,
-    Finished,
     Parcel,
     Request,
     RollAnswer,
@@ -36,7 +32,14 @@ from quorate.wire.scripts import load
 
 from .fenced import check_fenced, proof
 from .keys import QueueKeys
-from .words import milliseconds, put_in_words
+from .words import (
+    FORGOTTEN_AFTER_S,
+    leases,
+    milliseconds,
+    put_in_words,
+    settlement,
+    sight_of,
+)
 
 _PACKAGE = "quorate.queue.redis"
 _ENQUEUE = load(_PACKAGE, "enqueue")
@@ -51,11 +54,8 @@ _TAKE_BACK = load(_PACKAGE, "take_back")
 _LEAVE = load(_PACKAGE, "leave")
 
 TAKEN_BACK_AT_ONCE = 10
+_LIMITED = 2
 NAMES_FRESH_S = 90.0
-FORGOTTEN_AFTER_S = 60.0
-"""Even a task whose result nobody wants is remembered so long, so that a producer that
-repeats itself does not start it again."""
-
 LETTERS = {
     b"c": TaskState.CANCELLED,
     b"r": TaskState.RUNNING,
@@ -86,7 +86,7 @@ class RedisBroker:
 
     async def enqueue(
         self, parcels: Sequence[Parcel], fence: Fence | None = None
-    ) -> list[bool]:
+    ) -> list[bool | str]:
         keys = self._keys
         queue, *args = put_in_words(keys.queue, parcels)
         if fence is None:
@@ -96,7 +96,10 @@ class RedisBroker:
             places = [keys.prefix, keys.sessions]
             reply = await self._calls.call(_ENQUEUE_FENCED, places, args)
             check_fenced(fence, reply)
-        return [bool(put_in) for put_in in reply]
+        return [
+            answer.decode() if isinstance(answer, bytes) else bool(answer)
+            for answer in reply
+        ]
 
     async def exchange(self, request: Request) -> Answer:
         keys, me = self._keys, request.session
@@ -116,10 +119,11 @@ class RedisBroker:
             bell.channel,
             keys.queue,
             self._config.dead_letters_max,
+            milliseconds(self._config.dead_letters_keep_s),
             len(request.finished),
         ]
         for finished in request.finished:
-            args += _settlement(me, finished)
+            args += settlement(me, finished)
         reply = await self._calls.call(
             _EXCHANGE,
             [keys.sessions, keys.prefix, keys.with_claims, keys.queues_of(me)],
@@ -128,12 +132,13 @@ class RedisBroker:
         alive, claims, stale, shed, due_ms, short, sight = reply
         return Answer(
             alive=alive != 0,
-            leases=_leases(me, claims),
+            leases=leases(me, claims),
             stale=tuple(task.decode() for task in stale),
-            is_short=bool(short),
+            is_short=short == 1,
+            is_limited=short == _LIMITED,
             shed_level=shed,
             due_in_s=None if due_ms < 0 else due_ms / 1000,
-            sight=_sight(sight) if sight else None,
+            sight=sight_of(sight) if sight else None,
         )
 
     async def cancel(self, task_id: str) -> TaskState | None:
@@ -147,7 +152,7 @@ class RedisBroker:
 
     async def stats(self) -> QueueStats:
         reply = await self._calls.call(_STATS, [self._keys.prefix], [])
-        depths, heads, running, scheduled, dead, shed, paused, now_ms = reply
+        depths, heads, running, scheduled, dead, shed, paused, now_ms, parked = reply
         ages = [age_of(head.decode(), now_ms / 1000) for head in heads]
         return QueueStats(
             queue=self._keys.queue,
@@ -158,6 +163,7 @@ class RedisBroker:
             dead=dead,
             shed_level=shed,
             paused=bool(paused),
+            parked=parked,
         )
 
     async def roll_call(self, mine: RollCall) -> RollAnswer:
@@ -205,6 +211,7 @@ class RedisBroker:
                 self._config.crash_budget,
                 self._poison,
                 self._config.dead_letters_max,
+                milliseconds(self._config.dead_letters_keep_s),
             ],
         )
         tasks, crashed, dead, left = reply
@@ -223,71 +230,3 @@ class RedisBroker:
             [keys.prefix, keys.with_claims, keys.queues_of(session)],
             [session, keys.queue, channel],
         )
-
-
-def _settlement(session: str, finished: Finished) -> tuple[str | bytes | int, ...]:
-    """A finished task in five words.
-
-    A capital letter has its notes removed, and what follows it set off or called off.
-    The second is the claim as the server has it, under the session that settles: who
-    settles the task of another is refused.
-    """
-    lease, move, is_marked = finished
-    is_marked = is_marked or lease.has_record
-    claim = f"{session}|{lease.token}|{lease.lane}|1"
-    match move.kind:
-        case MoveKind.DONE:
-            keep_ms = milliseconds(max(FORGOTTEN_AFTER_S, move.keep_s))
-            body = b"d" + move.body if move.keep_s > 0 or is_marked else b"d"
-            return lease.id, claim, "D" if is_marked else "d", keep_ms, body
-        case MoveKind.CANCELLED:
-            return lease.id, claim, "C", milliseconds(move.keep_s), b"c"
-        case MoveKind.DEAD:
-            return lease.id, claim, "X", 0, move.body
-        case MoveKind.RETRY | MoveKind.BACK as kind:
-            failures, crashes, bounces = move.record
-            record = f"{failures}|{bounces}|{crashes}" if any(move.record) else ""
-            code = "r" if kind is MoveKind.RETRY else "b"
-            return (
-                lease.id,
-                claim,
-                code.upper() if is_marked else code,
-                milliseconds(move.delay_s)
-                if move.at is None
-                else f"={milliseconds(move.at)}",
-                record,
-            )
-
-
-def _leases(session: str, claims: list[bytes | int]) -> tuple[Lease, ...]:
-    leases = []
-    words = iter(claims)
-    for name, token, lane, record, envelope in zip(
-        words, words, words, words, words, strict=True
-    ):
-        marks = (0, 0, 0)
-        if record:
-            failures, bounces, crashes = cast("bytes", record).split(b"|")
-            marks = (int(failures), int(crashes), int(bounces))
-        leases.append(
-            Lease(
-                cast("bytes", name).decode(),
-                session,
-                int(token),
-                cast("int", lane),
-                cast("bytes", envelope),
-                *marks,
-            )
-        )
-    return tuple(leases)
-
-
-def _sight(words: list[bytes | int]) -> Sight:
-    high, normal, low, *rest = words
-    *heads, now_ms = rest
-    first, second, third = (cast("bytes", head).decode() for head in heads)
-    return seen(
-        (cast("int", high), cast("int", normal), cast("int", low)),
-        (first, second, third),
-        cast("int", now_ms) / 1000,
-    )

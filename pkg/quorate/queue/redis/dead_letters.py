@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quorate.core.codec import decode
-from quorate.core.errors import InvalidPayload
+from quorate.core.errors import InvalidInput, InvalidPayload
 from quorate.queue.envelope import read_header, read_payload
+from quorate.queue.guards import Rate
 from quorate.queue.model import PRIORITIES
-from quorate.queue.views import DeadLetter
+from quorate.queue.views import DeadLetter, Which
+from quorate.wire.link import Reply
 from quorate.wire.ports import Caller
 from quorate.wire.scripts import Script, load
 
@@ -17,8 +19,10 @@ from .keys import QueueKeys
 _LIST = load("quorate.queue.redis", "list_dead")
 _REVIVE = load("quorate.queue.redis", "revive")
 _PURGE = load("quorate.queue.redis", "purge")
+_PICK = load("quorate.queue.redis", "pick_dead")
 
 AT_ONCE = 100
+PAGE = 3 * 500
 
 
 class RedisDeadLetters:
@@ -38,27 +42,64 @@ class RedisDeadLetters:
             )
         )
 
-    async def replay(self, ids: Sequence[str] | None = None) -> int:
-        return await self._in_parts(_REVIVE, [self._keys.queue], ids)
+    async def replay(
+        self,
+        which: Which | Sequence[str] | None = None,
+        *,
+        rate: Rate | None = None,
+        dry_run: bool = False,
+    ) -> int:
+        interval_us = 0 if rate is None else rate.interval_us
+        head = (self._keys.queue, interval_us)
+        return await self._each(_REVIVE, head, which, dry_run=dry_run)
 
-    async def purge(self, ids: Sequence[str] | None = None) -> int:
-        return await self._in_parts(_PURGE, [], ids)
+    async def purge(
+        self, which: Which | Sequence[str] | None = None, *, dry_run: bool = False
+    ) -> int:
+        return await self._each(_PURGE, (), which, dry_run=dry_run)
 
-    async def _in_parts(
-        self, script: Script, head: Sequence[str], ids: Sequence[str] | None
+    async def _each(
+        self,
+        script: Script,
+        head: tuple[str | int, ...],
+        which: Which | Sequence[str] | None,
+        *,
+        dry_run: bool,
     ) -> int:
         """All at once would hold the server up; each part is one short script."""
-        keys, total = [self._keys.prefix], 0
-        if ids is not None:
-            for start in range(0, len(ids), AT_ONCE):
-                part = ids[start : start + AT_ONCE]
-                total += await self._calls.call(script, keys, (*head, AT_ONCE, *part))
-            return total
-        done = AT_ONCE
-        while done == AT_ONCE:
-            done = await self._calls.call(script, keys, (*head, AT_ONCE))
-            total += done
+        if isinstance(which, str):
+            raise InvalidInput("Dead letters are named by a list of ids, not by text.")
+        if not isinstance(which, Which):
+            which = Which(ids=None if which is None else tuple(which))
+        is_plain = which.ids is not None and which == Which(ids=which.ids)
+        ids = await self._pick(which) if dry_run or not is_plain else which.ids or ()
+        if dry_run:
+            return len(ids)
+        total = 0
+        for start in range(0, len(ids), AT_ONCE):
+            part = ids[start : start + AT_ONCE]
+            total += await self._calls.call(script, [self._keys.prefix], (*head, *part))
         return total
+
+    async def _pick(self, which: Which) -> Sequence[str]:
+        """The ids of those that are chosen, the oldest first."""
+        span = (_bound(which.since, "-inf"), _bound(which.until, "+inf", before=True))
+        picked: dict[str, None] = {}
+        words: Reply = [b""] * PAGE
+        first = 0
+        while len(words) == PAGE:
+            words = await self._calls.call(
+                _PICK, [self._keys.prefix], (*span, first, PAGE // 3)
+            )
+            found = iter(words)
+            for task_id, note, header in zip(found, found, found, strict=True):
+                reason = decode(note, "note of a death")["reason"]
+                if which.takes(reason, _name_in(header)):
+                    picked[task_id.decode()] = None
+            first += PAGE // 3
+        if which.ids is None:
+            return tuple(picked)
+        return [task_id for task_id in dict.fromkeys(which.ids) if task_id in picked]
 
 
 def _letter(task_id: bytes, died_ms: bytes, note: bytes, envelope: bytes) -> DeadLetter:
@@ -78,3 +119,16 @@ def _letter(task_id: bytes, died_ms: bytes, note: bytes, envelope: bytes) -> Dea
         died_at=float(died_ms) / 1000,
         payload=payload,
     )
+
+
+def _name_in(header: bytes) -> str:
+    try:
+        return read_header(header)[0].name
+    except InvalidPayload:
+        return ""
+
+
+def _bound(when_s: float | None, otherwise: str, *, before: bool = False) -> str:
+    if when_s is None:
+        return otherwise
+    return f"{'(' if before else ''}{round(when_s * 1000)}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from quorate.core.events import Emit
+from quorate.queue.crew import Crew, Nobody
 from quorate.queue.events import TaskDied, TasksTakenBack
 from quorate.queue.flow_store import FlowStore
 from quorate.queue.model import DeadReason, QueueConfig
@@ -21,6 +22,7 @@ from quorate.wire.redis import Wire
 
 from .admin import RedisQueueAdmin
 from .broker import RedisBroker
+from .crew import RedisCrew, directory_key
 from .dead_letters import RedisDeadLetters
 from .flows import RedisFlows
 from .keys import QueueKeys, queues_of_key, with_claims_key
@@ -42,6 +44,7 @@ class Place:
     admin: QueueAdmin
     schedules: ScheduleStore | None = None
     flows: FlowStore | None = None
+    crew: Crew = field(default_factory=Nobody)
 
 
 class RedisQueues:
@@ -73,6 +76,7 @@ class RedisQueues:
                 results=RedisResults(calls, keys),
                 dead_letters=RedisDeadLetters(calls, keys),
                 admin=RedisQueueAdmin(calls, keys),
+                crew=RedisCrew(calls, keys, directory_key(self._wire.keys)),
                 schedules=RedisSchedules(calls, keys),
                 flows=RedisFlows(calls, keys),
             )

@@ -10,9 +10,10 @@
 -- include ring
 -- include put_ready
 -- include tell
+-- include guards
 -- include call_off
 -- include follow
-local letter = call_off(KEYS[1], ARGV[1], now, tonumber(ARGV[2]), '')
+local letter = call_off(KEYS[1], ARGV[1], now, tonumber(ARGV[2]), '', ARGV[3])
 if letter == 'c' then
   follow(KEYS[1], ARGV[3], now, {ARGV[1], 'c', ''})
 end

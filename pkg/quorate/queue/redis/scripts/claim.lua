@@ -1,6 +1,6 @@
 -- Take tasks lane by lane, as many of each as `counts` says; places that are left then are
 -- filled from any lane. `open` is the number of lanes that are served. Returns the ids,
--- their lanes, whether all had too little, and the places left for lanes but the first.
+-- their lanes, the places left, and those left for lanes but the first.
 local function take(base, counts, total, others, open)
   local ids, lanes, empty = {}, {}, {}
   for round = 1, 2 do
@@ -21,35 +21,42 @@ local function take(base, counts, total, others, open)
       end
     end
   end
-  return ids, lanes, total > 0, others
+  return ids, lanes, total, others
 end
 -- Five words for each claim: id, token, lane, record, envelope. A record is
 -- failures|bounces|crashes; a task with crashes has not begun before its worker says so.
--- An id whose envelope is gone was cancelled in its lane and is dropped here.
-local function claim(base, session, ids, lanes, token)
-  local claims, owners, mine, gone = {}, {}, {}, {}
-  local at, count = 0, 0
+-- An id whose envelope is gone was cancelled in its lane and is dropped here; one that
+-- meets a closed gate is parked there. Adds to `claims` and `mine`; returns how many were
+-- parked, and the places left for lanes but the first.
+local function claim(guards, session, ids, lanes, token, claims, mine, others)
+  local base, owners, names, gone = guards.base, {}, {}, {}
+  local at, count, first, parked = #claims, #mine, #mine, 0
   local marks = {[0] = '|0|', '|1|', '|2|'}
   if #ids == 0 then
-    return claims, mine
+    return 0, others
   end
   local envelopes = redis.call('HMGET', base .. 'job', unpack(ids))
   local records = redis.call('HMGET', base .. 'att', unpack(ids))
   local who = session .. '|'
   for n, id in ipairs(ids) do
-    local record = records[n]
-    if envelopes[n] then
+    local record, envelope = records[n], envelopes[n]
+    local number, lane = string.format('%.0f', token + count), lanes[n]
+    if envelope and (guards.rules or string.byte(envelope) == 33)
+        and not admit(guards, id, lane, envelope, number) then
+      parked = parked + 1
+      others = others + (lane > 0 and 1 or 0)
+    elseif envelope then
       local begun = '1'
       if record and string.sub(record, -2) ~= '|0' then
         begun = '0'
       end
-      local number, lane = string.format('%.0f', token + count), lanes[n]
       count = count + 1
       mine[count] = id
-      owners[count * 2 - 1] = id
-      owners[count * 2] = who .. number .. marks[lane] .. begun
+      names[count - first] = id
+      owners[#owners + 1] = id
+      owners[#owners + 1] = who .. number .. marks[lane] .. begun
       claims[at + 1], claims[at + 2], claims[at + 3] = id, number, lane
-      claims[at + 4], claims[at + 5] = record or '', envelopes[n]
+      claims[at + 4], claims[at + 5] = record or '', envelope
       at = at + 5
     elseif record then
       gone[#gone + 1] = id
@@ -58,11 +65,11 @@ local function claim(base, session, ids, lanes, token)
   if #gone > 0 then
     redis.call('HDEL', base .. 'att', unpack(gone))
   end
-  if count > 0 then
+  if count > first then
     redis.call('HSET', base .. 'own', unpack(owners))
-    redis.call('SADD', base .. 'mine:' .. session, unpack(mine))
+    redis.call('SADD', base .. 'mine:' .. session, unpack(names))
   end
-  return claims, mine
+  return parked, others
 end
 -- The same claims once more, as far as they are still ours.
 local function claim_again(base, session, ids)

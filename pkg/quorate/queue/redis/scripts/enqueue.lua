@@ -4,11 +4,14 @@
 -- KEYS  1 the queue's keys (prefix)
 -- ARGV  1 queue, 2… tasks, four words each: id, lane, delay in ms or '=' and the ms of
 --       wall time at which it is due, envelope
--- returns a list with 1 (put in) or 0 (known) for each task
+-- returns for each task 1 (put in), 0 (known), or the id of the task that has its unique
+--       key
 -- clock: server
 -- include server_time
 -- include ring
 -- include put_ready
+-- include guards
+-- include unique
 local base, queue = KEYS[1], ARGV[1]
 -- include put_in
 local ids, known, _ = look_up(2)

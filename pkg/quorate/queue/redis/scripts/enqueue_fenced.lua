@@ -3,12 +3,15 @@
 -- KEYS  1 the queue's keys (prefix), 2 sessions
 -- ARGV  1 queue, 2 name of the grant or '', 3 its token, 4 the session that must live, or '',
 --       5… tasks, four words each: id, lane, delay in ms, envelope
--- returns a list with 1 (put in) or 0 (known) for each task
+-- returns for each task 1 (put in), 0 (known), or the id of the task that has its
+--       unique key
 --       | {-1, last token} overtaken | {-2} the session is over
 -- clock: server
 -- include server_time
 -- include ring
 -- include put_ready
+-- include guards
+-- include unique
 local base, queue = KEYS[1], ARGV[1]
 -- include put_in
 -- include fence

@@ -6,34 +6,40 @@
 --       4 queues in which this session has claims
 -- ARGV  1 session, 2 exchanger, 3 number, 4-6 how many of each lane, 7 most in all,
 --       8 most outside the first lane, 9 flags, 10 channel, 11 queue, 12 most dead letters,
---       13 how many are finished, 14… those: id, claim, code, number, body
+--       13 ms that they are kept, 14 how many are finished, 15… those: id, claim, code,
+--       number, body
 --       flags: u upkeep, l look, b ring me when the lanes had too little, r my bell may
 --       hang still from before
--- returns {0 dead | 1 | 2 overtaken, claims, stale ids, shed level, ms until a task is
---          due or -1, 1 when the lanes had too little, {depths and first ids}}
+-- returns {0 dead | 1 | 2 overtaken, claims, stale ids, shed level, ms until it is worth
+--          asking again or -1, 1 when the lanes had too little or 2 when the queue's rate
+--          allowed no more, {depths and first ids}}
 -- clock: server
 -- include server_time
 -- include ring
 -- include put_ready
 -- include tell
+-- include guards
 -- include bury_task
+-- include admit
+-- include gates
 -- include call_off
 -- include follow
 -- include settle
 -- include claim
 -- include upkeep
 local session, base, flags = ARGV[1], KEYS[2], ARGV[9]
-local count = tonumber(ARGV[13])
+local count = tonumber(ARGV[14])
 local ends = redis.call('ZSCORE', KEYS[1], session)
 if not ends or tonumber(ends) <= now then
   local refused = {}
   for n = 0, count - 1 do
-    refused[n + 1] = ARGV[14 + n * 5]
+    refused[n + 1] = ARGV[15 + n * 5]
   end
   return {0, {}, refused, 0, -1, 1, {}}
 end
 local memory = 'x:' .. session .. ':' .. ARGV[2]
-local cfg = redis.call('HMGET', base .. 'cfg', 'shed', 'paused', 'token', 'waiting', memory)
+local cfg = redis.call('HMGET', base .. 'cfg', 'shed', 'paused', 'token', 'waiting', memory,
+  'gates', 'alarm', 'stops')
 local shed = tonumber(cfg[1] or 0)
 local open = (cfg[2] or shed >= 3) and 0 or 3 - shed
 if cfg[5] then
@@ -50,16 +56,43 @@ if cfg[5] then
     return {1, claim_again(base, session, ids), stale, shed, -1, 0, {}}
   end
 end
-local stale = settle(base, ARGV[11], session, 14, count, cfg[4], tonumber(ARGV[12]), now)
+local guards = new_guards(base, KEYS[1], time[1] * 1000000 + time[2], cfg[6], cfg[7])
+guards.stops = cfg[8]
+guards.open, guards.most_dead, guards.dead_ms = open, tonumber(ARGV[12]), tonumber(ARGV[13])
+local stale = settle(guards, ARGV[11], session, 15, count, cfg[4], now)
 local due = -1
 if string.find(flags, 'u', 1, true) then
-  due = upkeep(base, now)
+  due = upkeep(guards, now)
 end
+local alarm = guards.alarm
 local counts = {tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])}
-local ids, lanes, short, others =
-  take(base, counts, tonumber(ARGV[7]), tonumber(ARGV[8]), open)
-local token = math.max(tonumber(cfg[3] or 0) + 1, time[1] * 1000000 + time[2])
-local claims, mine = claim(base, session, ids, lanes, token)
+local total, others, narrow = allowance(guards, tonumber(ARGV[7]), tonumber(ARGV[8]))
+local token = math.max(tonumber(cfg[3] or 0) + 1, guards.at)
+local claims, mine, parked, rounds, more = {}, {}, 0, 0, false
+repeat
+  local ids, lanes
+  guards.woken = false
+  ids, lanes, total, others = take(base, counts, total, others, open)
+  parked, others = claim(guards, session, ids, lanes, token, claims, mine, others)
+  total, rounds, more = total + parked, rounds + 1, parked > 0 or guards.woken
+until not more or rounds == 4
+local short = total > 0 and not more
+local again_in = close_guards(guards, #mine, narrow)
+local spare = (guards.promoted or 0) - #mine
+if spare > 0 then
+  -- What became ready here and does not fit here is for somebody else.
+  ring(base, ARGV[11], spare, guards.promoted_urgent)
+end
+if guards.alarm and guards.alarm ~= alarm then
+  due = math.min(due < 0 and math.huge or due, math.max(0, guards.alarm - now))
+  if total == 0 then
+    ring(base, ARGV[11], 1, false)
+  end
+end
+local limited = again_in and not short
+if limited then
+  due = math.min(due < 0 and math.huge or due, again_in)
+end
 if not cfg[5] then
   redis.call('SADD', KEYS[3], session)
   redis.call('SADD', KEYS[4], ARGV[11])
@@ -93,4 +126,4 @@ if string.find(flags, 'l', 1, true) then
   end
   sight[7] = now
 end
-return {1, claims, stale, shed, due, short and 1 or 0, sight}
+return {1, claims, stale, shed, due, limited and 2 or short and 1 or 0, sight}

@@ -38,7 +38,7 @@ end
 local function follow(base, queue, now, ends)
   local ready, at = new_lanes(), 1
   local function end_of(id, why)
-    if call_off(base, id, now, REMEMBERED, why) == 'c' then
+    if call_off(base, id, now, REMEMBERED, why, queue) == 'c' then
       ends[#ends + 1], ends[#ends + 2], ends[#ends + 3] = id, 'c', ''
     end
   end

@@ -9,6 +9,7 @@
 -- include server_time
 -- include ring
 -- include put_ready
+-- include guards
 local base, mended = KEYS[2], {}
 local back = new_lanes()
 for n = 2, #ARGV do
@@ -24,19 +25,24 @@ for n = 2, #ARGV do
       or (session and redis.call('SISMEMBER', base .. 'mine:' .. session, id) == 1)
     lane = last or lane
   else
+    local gate = redis.call('HGET', base .. 'parked', id)
     for candidate = 0, 2 do
-      placed = placed or redis.call('ZSCORE', base .. 'due', candidate .. ':' .. id)
+      placed = placed or (gate and redis.call('ZSCORE', base .. 'park:' .. gate,
+        candidate .. ':' .. id))
+        or redis.call('ZSCORE', base .. 'due', candidate .. ':' .. id)
         or redis.call('LPOS', base .. 'r' .. candidate, id)
     end
   end
   if not placed then
     redis.call('HDEL', base .. 'own', id)
+    redis.call('HDEL', base .. 'parked', id)
     local ready = back[lane]
     ready[#ready + 1] = id
     mended[#mended + 1] = id
   end
 end
-local count = put(base, 'LPUSH', back)
+local guards = new_guards(base, KEYS[1], time[1] * 1000000 + time[2])
+local count = unguard(guards, mended, {}) + put(base, 'LPUSH', back)
 if count > 0 then
   ring(base, ARGV[1], count, #back['0'] > 0)
 end

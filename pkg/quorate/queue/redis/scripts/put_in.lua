@@ -1,6 +1,6 @@
--- put_in: put tasks in, each once. A fragment; wants `base`, `queue`, `now`, `ring` and
--- `put_ready`. Tasks are four words each in ARGV: id, lane, delay in ms or '=' and the ms
--- of wall time at which they are due, envelope.
+-- put_in: put tasks in, each once. A fragment; wants `base`, `queue`, `now`, `ring`,
+-- `put_ready` and `unique`. Tasks are four words each in ARGV: id, lane, delay in ms or '='
+-- and the ms of wall time at which they are due, envelope.
 
 -- The ids from ARGV[from] on; which of them are known; and whether all are.
 local function look_up(from)
@@ -21,17 +21,20 @@ local function look_up(from)
   return ids, known, all
 end
 
--- Returns a list with 1 (put in) or 0 (known) for each.
+-- Returns for each 1 (put in), 0 (known), or the id of the task with its unique key.
 local function put_in_tasks(from, ids, known)
   local records = redis.call('HMGET', base .. 'att', unpack(ids))
   local put_in, jobs, due, revived, seen = {}, {}, {}, {}, {}
   local ready, first, earliest = new_lanes(), nil, nil
   for n, id in ipairs(ids) do
-    local is_known = known[n] or seen[id]
+    local at = from + (n - 1) * 4
+    local is_known, holder = known[n] or seen[id], nil
     seen[id] = true
-    put_in[n] = is_known and 0 or 1
-    if not is_known then
-      local at = from + (n - 1) * 4
+    if not is_known and string.byte(ARGV[at + 3]) == 33 then
+      holder = take_unique(base, id, ARGV[at + 3], seen)
+    end
+    put_in[n] = holder or (is_known and 0 or 1)
+    if not is_known and not holder then
       local delay = tonumber(ARGV[at + 2]) or string.sub(ARGV[at + 2], 2) - now
       jobs[#jobs + 1] = id
       jobs[#jobs + 1] = ARGV[at + 3]

@@ -12,12 +12,13 @@
 -- include server_time
 -- include ring
 -- include put_ready
+-- include guards
 local session, base, count = ARGV[1], KEYS[2], tonumber(ARGV[6])
 local ends = redis.call('ZSCORE', KEYS[1], session)
 if not ends or tonumber(ends) <= now then
   return {0, 0, {}, {}, {}}
 end
-local known, mine, lost, returned, unwanted = {}, {}, {}, {}, {}
+local known, mine, lost, returned, unwanted, freed = {}, {}, {}, {}, {}, {}
 for n = 7, 6 + count do
   known[ARGV[n]] = true
 end
@@ -45,6 +46,7 @@ for _, id in ipairs(redis.call('SMEMBERS', base .. 'mine:' .. session)) do
       redis.call('HDEL', base .. 'own', id)
       local ready = back[lane]
       ready[#ready + 1] = id
+      freed[#freed + 1] = id
     end
     redis.call('SREM', base .. 'mine:' .. session, id)
     returned[#returned + 1] = id
@@ -55,7 +57,8 @@ for n = 7, 6 + count do
     lost[#lost + 1] = ARGV[n]
   end
 end
-local ready = put(base, 'LPUSH', back)
+local guards = new_guards(base, KEYS[1], time[1] * 1000000 + time[2])
+local ready = unguard(guards, freed, {}) + put(base, 'LPUSH', back)
 if ready > 0 then
   ring(base, ARGV[2], ready, #back['0'] > 0)
 end

@@ -1,13 +1,15 @@
 -- Settle finished tasks: five words each, id, claim (as it stands in `own`), code, number,
 -- body.
 --   d done, c cancelled: body is kept as the result for number ms · x dead: body is the note
---   r after number ms (or '=' and the ms of wall time), body is the new record
---   b the same, at the front of its lane
--- A code in capitals says that the task left notes to be removed, or that others follow it.
+--   r after number ms (or '=' and the ms of wall time), body is the new record and why, a
+--   line each · b the same, at the front of its lane
+-- A code in capitals says that the task left notes to be removed, or that others follow it;
+-- a ! behind it, that its envelope is guarded.
 -- Returns the ids that are not ours any more; nothing is done to those.
-local function settle(base, queue, session, first, count, waiting, most_dead, now)
+local function settle(guards, queue, session, first, count, waiting, now)
+  local base, guarded, ended = guards.base, {}, {}
   local stale, mine, over, clean, results, ends = {}, {}, {}, {}, {}, {}
-  local due, records, notes, died = {}, {}, {}, {}
+  local due, records, whys, notes, died = {}, {}, {}, {}, {}
   local back, scores, ends_of = new_lanes(), {}, {}
   local settled, finished = 0, 0
   if count == 0 then
@@ -31,11 +33,15 @@ local function settle(base, queue, session, first, count, waiting, most_dead, no
       mine[settled] = id
       local kind = code
       if code ~= 'd' then
-        kind = string.lower(code)
-        if kind ~= code then
+        kind = string.lower(string.sub(code, 1, 1))
+        if string.byte(code) < 97 then
           clean[#clean + 1] = id
         end
-        if code == 'D' or code == 'C' or code == 'X' then
+        if #code > 1 then
+          guarded[#guarded + 1] = id
+          ended[id] = kind == 'd' or kind == 'c' or kind == 'x'
+        end
+        if string.byte(code) < 97 and (kind == 'd' or kind == 'c' or kind == 'x') then
           local last = #ends_of
           ends_of[last + 1], ends_of[last + 2] = id, kind
           ends_of[last + 3] = kind == 'x' and body or string.sub(body, 2)
@@ -64,9 +70,14 @@ local function settle(base, queue, session, first, count, waiting, most_dead, no
           local ready = back[lane]
           ready[#ready + 1] = id
         end
-        if body ~= '' then
+        local record, why = string.match(body, '^([^\n]*)\n?(.*)$')
+        if record ~= '' then
           records[#records + 1] = id
-          records[#records + 1] = body
+          records[#records + 1] = record
+        end
+        if why ~= '' then
+          whys[#whys + 1] = id
+          whys[#whys + 1] = why
         end
       end
     end
@@ -76,10 +87,21 @@ local function settle(base, queue, session, first, count, waiting, most_dead, no
   end
   redis.call('HDEL', base .. 'own', unpack(mine))
   redis.call('SREM', base .. 'mine:' .. session, unpack(mine))
+  local woken = unguard(guards, guarded, ended)
   if #clean > 0 then
     redis.call('HDEL', base .. 'att', unpack(clean))
     redis.call('HDEL', base .. 'prog', unpack(clean))
-    redis.call('ZREM', base .. 'stop', unpack(clean))
+  end
+  if guards.stops then
+    local gone = {'', unpack(over)}
+    for n = 2, #died, 2 do
+      gone[#gone + 1] = died[n]
+    end
+    -- A cancellation that came too late must not strike another task of this name.
+    redis.call('ZREM', base .. 'stop', unpack(gone))
+    if redis.call('ZCARD', base .. 'stop') == 0 then
+      redis.call('HDEL', base .. 'cfg', 'stops')
+    end
   end
   if finished > 0 then
     redis.call('HDEL', base .. 'job', unpack(over))
@@ -93,20 +115,16 @@ local function settle(base, queue, session, first, count, waiting, most_dead, no
   if #records > 0 then
     redis.call('HSET', base .. 'att', unpack(records))
   end
+  if #whys > 0 then
+    redis.call('HSET', base .. 'prog', unpack(whys))
+  end
   if #died > 0 then
-    redis.call('ZADD', base .. 'dead', unpack(died))
-    redis.call('HSET', base .. 'err', unpack(notes))
-    local gone = {}
-    for n = 1, #notes, 2 do
-      gone[#gone + 1] = notes[n]
-    end
-    tell(base, waiting, gone)
-    trim_dead(base, most_dead)
+    tell(base, waiting, bury(guards, died, notes, now))
   end
   if #ends_of > 0 then
     follow(base, queue, now, ends_of)
   end
-  local ready = put(base, 'LPUSH', back)
+  local ready = put(base, 'LPUSH', back) + woken
   if ready > 0 then
     ring(base, queue, ready, #back['0'] > 0)
   end

@@ -2,7 +2,7 @@
 -- idempotent
 -- KEYS  1 the queue's keys (prefix)
 -- returns {depths, first ids, in flight, all by lane; scheduled, dead, shed level, paused,
---          server ms}
+--          server ms, parked}
 -- clock: server
 -- include server_time
 local base = KEYS[1]
@@ -17,4 +17,5 @@ for _, owner in ipairs(redis.call('HVALS', base .. 'own')) do
 end
 local cfg = redis.call('HMGET', base .. 'cfg', 'shed', 'paused')
 return {depths, heads, running, redis.call('ZCARD', base .. 'due'),
-  redis.call('ZCARD', base .. 'dead'), tonumber(cfg[1] or 0), cfg[2] and 1 or 0, now}
+  redis.call('ZCARD', base .. 'dead'), tonumber(cfg[1] or 0), cfg[2] and 1 or 0, now,
+  redis.call('HLEN', base .. 'parked')}

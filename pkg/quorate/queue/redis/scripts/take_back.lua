@@ -5,13 +5,14 @@
 -- KEYS  1 sessions, 2 the queue's keys (prefix), 3 sessions with claims in any queue,
 --       4 queues in which this session has claims
 -- ARGV  1 session, 2 queue, 3 at most so many, 4 crash budget, 5 note of a death with %d
---       for attempt and lane, 6 most dead letters
+--       for attempt and lane, 6 most dead letters, 7 ms that they are kept
 -- returns {tasks, begun, dead ids, left} | {-1, 0, {}, 0} when it lives
 -- clock: server
 -- include server_time
 -- include ring
 -- include put_ready
 -- include tell
+-- include guards
 -- include bury_task
 -- include call_off
 -- include follow
@@ -23,7 +24,7 @@ end
 local owned = base .. 'mine:' .. session
 local ids = redis.call('SRANDMEMBER', owned, tonumber(ARGV[3]))
 local back, records, died, notes, dead, freed = new_lanes(), {}, {}, {}, {}, {}
-local begun_count = 0
+local begun_count, over = 0, {}
 if #ids > 0 then
   local owners = redis.call('HMGET', base .. 'own', unpack(ids))
   local recorded = redis.call('HMGET', base .. 'att', unpack(ids))
@@ -40,7 +41,7 @@ if #ids > 0 then
         records[#records + 1] = (f or '0') .. '|' .. (b or '0') .. '|' .. crashes
       end
       if crashes >= tonumber(ARGV[4]) then
-        dead[#dead + 1] = id
+        dead[#dead + 1], over[id] = id, true
         died[#died + 1] = now
         died[#died + 1] = id
         notes[#notes + 1] = id
@@ -53,17 +54,19 @@ if #ids > 0 then
   end
   redis.call('SREM', owned, unpack(ids))
 end
+local cfg = redis.call('HMGET', base .. 'cfg', 'waiting', 'alarm')
+local guards = new_guards(base, KEYS[1], time[1] * 1000000 + time[2], nil, cfg[2])
+guards.most_dead, guards.dead_ms = tonumber(ARGV[6]), tonumber(ARGV[7])
+local count = 0
 if #freed > 0 then
   redis.call('HDEL', base .. 'own', unpack(freed))
+  count = unguard(guards, freed, over)
 end
 if #records > 0 then
   redis.call('HSET', base .. 'att', unpack(records))
 end
 if #dead > 0 then
-  redis.call('ZADD', base .. 'dead', unpack(died))
-  redis.call('HSET', base .. 'err', unpack(notes))
-  tell(base, redis.call('HGET', base .. 'cfg', 'waiting'), dead)
-  trim_dead(base, tonumber(ARGV[6]))
+  tell(base, cfg[1], bury(guards, died, notes, now))
   local ends_of = {}
   for n = 1, #notes, 2 do
     local last = #ends_of
@@ -71,7 +74,7 @@ if #dead > 0 then
   end
   follow(base, ARGV[2], now, ends_of)
 end
-local count = put(base, 'LPUSH', back)
+count = count + put(base, 'LPUSH', back)
 if count > 0 then
   ring(base, ARGV[2], count, #back['0'] > 0)
 end

@@ -1,4 +1,4 @@
-"""Lock names with holes: `"user:{user_id}"`, filled from the arguments of a call.
+"""Names with holes: `"user:{user_id}"`, filled from the arguments of a call.
 
 A template is checked against the function's signature when the function is decorated,
 so a misspelt hole is found at import and not under load. Pure.
@@ -10,12 +10,12 @@ import difflib
 import hashlib
 import inspect
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from quorate.core.errors import InvalidInput, InvalidName
-from quorate.core.names import check_name
+from .errors import InvalidName
+from .names import check_name
 
 _LONGEST_HEAD = 100
 _NOT_FILLABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -29,6 +29,7 @@ class _Hole:
     parameter: inspect.Parameter
     index: int | None
     attributes: tuple[str, ...]
+    what: str
 
     def text(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         if self.index is not None and self.index < len(args):
@@ -40,11 +41,12 @@ class _Hole:
                 value = getattr(value, attribute)
             except AttributeError as error:
                 raise InvalidName(
-                    f"The lock name cannot be made: {{{self.shown}}} has no value.",
+                    f"The {self.what} name cannot be made: "
+                    f"{{{self.shown}}} has no value.",
                     str(error),
                     f"Pass an object that has .{'.'.join(self.attributes)}.",
                 ) from error
-        return _text(value, self.shown)
+        return _text(value, self.shown, self.what)
 
 
 class NameTemplate:
@@ -54,15 +56,18 @@ class NameTemplate:
     one; `{{` and `}}` are braces. Raises `InvalidName` for anything else.
     """
 
-    def __init__(self, text: str, signature: inspect.Signature, of: str) -> None:
+    def __init__(
+        self, text: str, signature: inspect.Signature, of: str, what: str = "lock"
+    ) -> None:
         if not isinstance(text, str):
-            raise InvalidName(f"A lock name must be text, not {type(text).__name__}.")
+            raise InvalidName(f"A {what} name must be text, not {type(text).__name__}.")
         self.text = text
+        self._what = what
         self._signature = signature
         self._of = of
         self._parts: tuple[str | _Hole, ...] = tuple(self._compile())
         if not any(isinstance(part, _Hole) for part in self._parts):
-            check_name("".join(str(part) for part in self._parts), "lock")
+            check_name("".join(str(part) for part in self._parts), what)
 
     def fill(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         """The name for this call. Different texts never become the same name.
@@ -78,7 +83,8 @@ class NameTemplate:
             "".join(
                 part if isinstance(part, str) else part.text(args, kwargs)
                 for part in self._parts
-            )
+            ),
+            self._what,
         )
 
     def _compile(self) -> list[str | _Hole]:
@@ -120,20 +126,20 @@ class NameTemplate:
         index: int | None = parameters.index(parameter)
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             index = None
-        return _Hole(field, parameter, index, tuple(attributes))
+        return _Hole(field, parameter, index, tuple(attributes), self._what)
 
     def _refused(self, why: str) -> InvalidName:
         return InvalidName(
-            f"The lock name {self.text[:60]!a} cannot be filled.",
+            f"The {self._what} name {self.text[:60]!a} cannot be filled.",
             why,
             "Write parameters in braces, such as 'user:{user_id}' or '{order.id}'.",
         )
 
 
-def usable(text: str) -> str:
+def usable(text: str, what: str = "lock") -> str:
     """`text` if it can be a name, else its beginning and its digest."""
     try:
-        return check_name(text, "lock")
+        return check_name(text, what)
     except InvalidName:
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     head = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
@@ -148,25 +154,14 @@ def _is_given(hole: _Hole, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     )
 
 
-def _text(value: object, shown: str) -> str:
+def _text(value: object, shown: str, what: str) -> str:
     if isinstance(value, str):
         return value
     kind = type(value)
     if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__:
         raise InvalidName(
             f"{{{shown}}} is a {kind.__name__}, which has no text of its own.",
-            "Its address in memory would be the lock's name, and nobody else's.",
+            f"Its address in memory would be the {what}'s name, and nobody else's.",
             f"Name what tells it apart, such as {{{shown}.id}}.",
         )
     return str(value)
-
-
-def check_function(function: Callable[..., object]) -> None:
-    """Raises `InvalidInput` for what cannot be run under a lock as a whole."""
-    name = getattr(function, "__qualname__", repr(function))
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise InvalidInput(
-            f"{name} is a generator and cannot be locked as a whole.",
-            "It would hold the lock while its caller does something else.",
-            "Take the lock inside it: async with manager.acquire_lock(…).",
-        )

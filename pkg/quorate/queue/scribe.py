@@ -1,0 +1,91 @@
+"""Writes down who works on which queue, and which queues are in use, for who looks.
+
+Nothing depends on it: what could not be written is written next time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from quorate.core.errors import OutcomeUnknown, StoreUnavailable
+
+from .consumer import Consumer
+from .crew import Crew
+from .desk import Desk
+from .sights import WorkerReport
+
+LOOK_S = 2.0
+IDLE_S = 10.0
+AT_LEAST_EVERY_S = 20.0
+"""Who has nothing to do, or nothing new to tell, reports so seldom."""
+
+USED_EVERY_S = 600.0
+
+
+class Scribe:
+    """A role, one for each queue of a worker: reports what is done."""
+
+    name = "scribe"
+
+    def __init__(self, desk: Desk, consumer: Consumer) -> None:
+        self._desk = desk
+        self._consumer = consumer
+        self._done = 0
+        self._at = desk.clock.monotonic()
+        self._next_used = self._told_at = self._at
+        self._told: WorkerReport | None = None
+
+    async def tick(self) -> float:
+        """One report."""
+        session = self._consumer.session
+        mine = self._report(session or "")
+        is_busy = bool(mine.running or mine.rate)
+        rest_s = AT_LEAST_EVERY_S if mine == self._told else IDLE_S
+        if session is None or (
+            self._told is not None
+            and (mine == self._told or not is_busy)
+            and self._at < self._told_at + rest_s
+        ):
+            return LOOK_S
+        try:
+            await self._desk.crew.report(mine)
+            if self._at >= self._next_used:
+                await self._desk.crew.used()
+                self._next_used = self._at + USED_EVERY_S
+        except (StoreUnavailable, OutcomeUnknown):
+            return LOOK_S
+        self._told, self._told_at = mine, self._at
+        return LOOK_S
+
+    def _report(self, session: str) -> WorkerReport:
+        tally, now = self._consumer.tally, self._desk.clock.monotonic()
+        passed_s, self._at = now - self._at, now
+        rate = (tally.done - self._done) / passed_s if passed_s > 0 else 0.0
+        self._done = tally.done
+        return WorkerReport(
+            session=session,
+            running=len(self._consumer.running),
+            places=self._desk.config.concurrency,
+            rate=round(rate, 1),
+            done_total=tally.done,
+            retried_total=tally.retried,
+            dead_total=tally.dead,
+        )
+
+
+class Signpost:
+    """A role: keeps the queues that this process uses on the list of all queues."""
+
+    name = "signpost"
+
+    def __init__(
+        self, used: Callable[[], Iterable[str]], crew_of: Callable[[str], Crew]
+    ) -> None:
+        self._used = used
+        self._crew_of = crew_of
+
+    async def tick(self) -> float:
+        """Write all of them down. Raises while the server is away, and rests then."""
+        for queue in tuple(self._used()):
+            await self._crew_of(queue).used()
+        return USED_EVERY_S
