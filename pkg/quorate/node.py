@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,10 +26,12 @@ from quorate.fitting import (
     degraded_terms,
     health_terms,
     log_settings,
+    of_worker,
     registry_config,
 )
 from quorate.health.events import HealthChanged
 from quorate.health.manager import HealthCheckManager
+from quorate.heeding import LiveQueue, ServiceVerdicts
 from quorate.locks.door import config_of as locks_of
 from quorate.locks.manager import LockManager
 from quorate.observability.metrics import Metrics
@@ -78,6 +80,7 @@ class Node:
         self._config: ConfigManager | None = None
         self._reactions: ReactionEngine | None = None
         self._observer: Observer | None = None
+        self._heeding: tuple[Member, ...] = ()
 
     @property
     def locks(self) -> LockManager:
@@ -147,6 +150,7 @@ class Node:
                 self.config,
                 self.queue,
                 self.health,
+                *self._heeding,
                 self.reactions,
             )
             if self.settings.metrics.enabled:
@@ -186,6 +190,12 @@ class Node:
             emit=emit,
             clock=config.clock,
         )
+        services = ServiceVerdicts(self._health, self._registry.discovery, queue.clock)
+        self._queue.heed_services(services.is_up)
+        self._heeding = (
+            services,
+            LiveQueue(self._queue, self._config, emit, queue.clock),
+        )
         hands = NodeHands(
             self._health, self._locks, self._config, self._queue, locks.clock
         )
@@ -209,18 +219,14 @@ class Node:
         self._health.add_status_change_callback(self._show_health)
 
     def _outfit(self) -> Json:
-        """What a worker process needs to open a node like this one.
-
-        Its counts reach this process by itself: it opens no page of metrics.
-        """
+        """What a worker process needs to open a node like this one."""
         urls = asdict(self.backends)
-        metrics = replace(self.settings.metrics, enabled=False)
         return {
             "urls": {
                 name: self._open[url].server.address.shared
                 for name, url in urls.items()
             },
-            "settings": tree_of(replace(self.settings, metrics=metrics)),
+            "settings": tree_of(of_worker(self.settings)),
         }
 
     def _react(self, event: Event) -> None:

@@ -145,6 +145,7 @@ async def _prepare(
             getattr(found, "run", found),
             timeout_s=order.timeout_s,
             retry=retry,
+            service=order.service,
         )
     for reference in orders.prepare:
         waiting = resolve(reference, main)()

@@ -78,6 +78,16 @@ async def test_the_rest_comes_in_order_and_not_too_soon(ann):
     assert ann.wire.clock.monotonic() - began >= 6 / 50 - 0.002
 
 
+async def test_a_rate_that_is_used_up_stays_so(ann):
+    guards = guarded(rate=Rate(1, per_s=3600, burst=2, key="k"))
+    await ann.puts(2, guards=guards)
+    assert len(await ann.takes()) == 2
+
+    await ann.puts(1, guards=guards)
+
+    assert await ann.takes() == []
+
+
 async def test_other_keys_and_who_has_none_pass(ann):
     await ann.puts(ids=["a", "b"], guards=guarded(rate=HOURLY))
     await ann.puts(ids=["c"], guards=guarded(rate=Rate(1, per_s=3600, key="other")))

@@ -13,16 +13,19 @@ from quorate.core.ids import new_session_id
 from quorate.core.lifecycle import Tasks
 from quorate.lease.sweeper import Room
 
+from .asking import Asking
+from .cooperating import Cooperating
 from .counts import QueueCounts
 from .declared import carry_with
 from .flowing import Flows
 from .guards import Rate, Slot, Unique
 from .handlers import HandlerFunction, Handlers
 from .looking import Looking
-from .lookup import Lookup, unknown
-from .model import DEFAULT_QUEUE, QueueConfig, Task, TaskPriority, TaskState
+from .lookup import Lookup
+from .model import DEFAULT_QUEUE, QueueConfig, Task, TaskPriority
 from .outbox import outbox_of
 from .patience import RetryPolicy
+from .plain import UNSAID
 from .producer import Producer
 from .redis.queues import RedisQueues
 from .scheduler import Bench, Scheduler
@@ -36,7 +39,7 @@ from .workforce import Outfit, Workforce, WorkPlan
 DEFAULT_WORKERS = 4
 
 
-class QueueManager(Steering, Looking, Scheduling, Flows):
+class QueueManager(Asking, Steering, Looking, Cooperating, Scheduling, Flows):
     """Queues on one open backend. `await start()` before use, `await stop()` after it.
 
     At least once: a task runs again if its worker died or lost its session, and a
@@ -162,24 +165,18 @@ class QueueManager(Steering, Looking, Scheduling, Flows):
         is sent; `StoreUnavailable` if nothing was enqueued; `OutcomeUnknown` if it may
         have been, and then names the id to repeat it with.
         """
+        times = (at, timeout_s, attempts, expires_s, deadline_s)
+        if delay_s == 0.0 and (task_id, unique, slot, rate, *times) == UNSAID:
+            self._lookup.used(queue)
+            return await self._producer.enqueue_plain(name, payload, queue, priority)
         return await self.carry(
             Task(
-                name=name,
-                payload=payload,
-                queue=queue,
-                priority=priority,
-                id=task_id,
-                delay_s=delay_s,
-                at=moment_of(at),
-                timeout_s=timeout_s,
-                attempts=attempts,
-                expires_s=expires_s,
-                deadline_s=deadline_s,
-                unique=unique,
-                slot=slot,
-                rate=rate,
+                name=name, payload=payload, queue=queue, priority=priority, id=task_id,
+                delay_s=delay_s, at=moment_of(at), timeout_s=timeout_s,
+                attempts=attempts, expires_s=expires_s, deadline_s=deadline_s,
+                unique=unique, slot=slot, rate=rate,
             )
-        )
+        )  # fmt: skip
 
     async def carry(self, task: Task) -> str:
         """Put a `Task` in; all of its options at hand."""
@@ -204,13 +201,16 @@ class QueueManager(Steering, Looking, Scheduling, Flows):
         *,
         timeout_s: float | None = None,
         retry: RetryPolicy | None = None,
+        service: str | None = None,
     ) -> None:
         """Let `handler(payload)`, or `handler(payload, context)`, do these tasks.
 
-        Register before `start_workers`. For worker processes it must be a function of
-        a module; they find it by name.
+        While `service` is down its tasks wait. Register before `start_workers`. For
+        worker processes it must be a function of a module; they find it by name.
         """
-        self._handlers.add(name, handler, timeout_s=timeout_s, retry=retry)
+        self._handlers.add(
+            name, handler, timeout_s=timeout_s, retry=retry, service=service
+        )
 
     async def start_workers(
         self,
@@ -247,46 +247,13 @@ class QueueManager(Steering, Looking, Scheduling, Flows):
 
     # -- looking ---------------------------------------------------------------------
 
-    async def result(
-        self, task_id: str, *, wait_s: float = 30.0, queue: str | None = None
-    ) -> Json:
-        """What the handler returned, waited for at most `wait_s`.
-
-        Raises `TaskFailed`, `ResultPending` or `UnknownTask`. Name the queue unless it
-        is one of the configuration's or was used by this process.
-        """
-        place = await self._lookup.find(task_id, queue)
-        if wait_s:
-            await self._mailbox.open(place.tag)
-        tell = self._mailbox.channel_in(place.tag)
-        return await self._waiting.result(
-            place.results, task_id, wait_s=wait_s, tell=tell
-        )
-
-    async def state(self, task_id: str, *, queue: str | None = None) -> TaskState:
-        """Where a task is now. Raises `UnknownTask`."""
-        place = await self._lookup.find(task_id, queue)
-        state = (await place.results.find(task_id)).state
-        if state is None:
-            raise unknown(task_id, (place.queue,))
-        return state
-
-    async def cancel(self, task_id: str, *, queue: str | None = None) -> TaskState:
-        """Stop a task: at once if it waits; if it runs, its worker is told to stop it.
-
-        Returns its state after that: CANCELLED, RUNNING (told), or its end.
-        """
-        place = await self._lookup.find(task_id, queue)
-        state = await place.broker.cancel(task_id)
-        if state is None:
-            raise unknown(task_id, (place.queue,))
-        return state
-
     def counts(self) -> QueueCounts:
         """Counts of this process and its workers, without asking the server."""
         return QueueCounts(
             enqueued_total=self._producer.enqueued,
             workers=len(self._workforce.pids),
+            fired_total=self._scheduler.fired,
+            on_disk=self._producer.outbox.waiting if self._producer.outbox else 0,
             **asdict(self._workforce.tally()),
         )
 

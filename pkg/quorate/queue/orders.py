@@ -39,6 +39,7 @@ class HandlerOrder:
     reference: str
     timeout_s: float | None = None
     retry: Json = None
+    service: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,9 @@ def order_of(handler: Handler) -> HandlerOrder:
     """A handler in words. Raises `InvalidInput` if it cannot be named."""
     retry = None if handler.retry is None else retry_facts(handler.retry)
     reference = reference_of(handler.function)
-    return HandlerOrder(handler.name, reference, handler.timeout_s, retry)
+    return HandlerOrder(
+        handler.name, reference, handler.timeout_s, retry, handler.service
+    )
 
 
 def retry_facts(policy: RetryPolicy) -> Json:

@@ -11,7 +11,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import NamedTuple
 
-from quorate.core.codec import encode
+from quorate.core.codec import Json, encode
 from quorate.core.ids import TaskIds
 
 from .context import deadline
@@ -23,6 +23,9 @@ _SAID = ("name", "payload", "queue", "priority")
 _OTHERS = [each for each in fields(Task) if each.name not in _SAID]
 _others_of = attrgetter(*(each.name for each in _OTHERS))
 _NOTHING = tuple(each.default for each in _OTHERS)
+
+UNSAID = (None,) * 9
+"""What `enqueue_task` was not told of a plain task, besides its delay."""
 
 
 class Form(NamedTuple):
@@ -41,16 +44,21 @@ class Forms:
         self._ids = TaskIds()
         self._known: dict[tuple[str, str, TaskPriority], Form] = {}
 
-    def fill(self, task: Task, now: float) -> Parcel | None:
-        """The parcel of a plain task whose kind is known; None for any other."""
-        if _others_of(task) != _NOTHING or deadline.get() is not None:
+    def of(self, name: str, queue: str, priority: TaskPriority) -> Form | None:
+        """The form of plain tasks of this kind, if it is known."""
+        if deadline.get() is not None or type(priority) is not TaskPriority:
             return None
-        if type(task.priority) is not TaskPriority:
+        return self._known.get((name, queue, priority))
+
+    def of_task(self, task: Task) -> Form | None:
+        """The form of a task; None if it is not plain."""
+        if _others_of(task) != _NOTHING:
             return None
-        form = self._known.get((task.name, task.queue, task.priority))
-        if form is None:
-            return None
-        envelope = form.head + encode(task.payload, form.what, self._max_bytes)
+        return self.of(task.name, task.queue, task.priority)
+
+    def fill(self, form: Form, payload: Json, now: float) -> Parcel:
+        """A parcel of this form. Raises `InvalidPayload`."""
+        envelope = form.head + encode(payload, form.what, self._max_bytes)
         return Parcel(self._ids.next(now), form.lane, 0.0, envelope)
 
     def learn(self, task: Task, parcel: Parcel) -> None:

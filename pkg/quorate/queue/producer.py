@@ -14,6 +14,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from quorate.core.clock import Clock
+from quorate.core.codec import Json
 from quorate.core.errors import (
     InvalidInput,
     OutcomeUnknown,
@@ -69,12 +70,25 @@ class Producer:
         Or the id of the task with its unique key. Cancelling who waits for it does not
         stop it.
         """
-        parcel = self.pack(task)
+        return self._leave(task.queue, self.pack(task))
+
+    def enqueue_plain(
+        self, name: str, payload: Json, queue: str, priority: TaskPriority
+    ) -> asyncio.Future[str]:
+        """The same for a task of which nothing else is said."""
+        form = self._forms.of(name, queue, priority)
+        if form is None:
+            task = Task(name=name, payload=payload, queue=queue, priority=priority)
+            return self.enqueue(task)
+        parcel = self._forms.fill(form, payload, self._clock.now())
+        return self._leave(queue, parcel)
+
+    def _leave(self, queue: str, parcel: Parcel) -> asyncio.Future[str]:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[str] = loop.create_future()
         if not self._leaving:
             loop.call_soon(self._flush)
-        under = (task.queue, acting_under())
+        under = (queue, acting_under())
         line = self._leaving.get(under)
         if line is None:
             line = self._leaving[under] = []
@@ -116,11 +130,11 @@ class Producer:
 
     def pack(self, task: Task) -> Parcel:
         """The task as the server gets it. Raises `InvalidInput` for a faulty one."""
-        now = self._clock.now()
-        parcel = self._forms.fill(task, now)
-        if parcel is None:
-            parcel = self._pack(task, now)
-            self._forms.learn(task, parcel)
+        now, form = self._clock.now(), self._forms.of_task(task)
+        if form is not None:
+            return self._forms.fill(form, task.payload, now)
+        parcel = self._pack(task, now)
+        self._forms.learn(task, parcel)
         return parcel
 
     def _pack(self, task: Task, now: float) -> Parcel:

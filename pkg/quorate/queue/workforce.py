@@ -17,6 +17,7 @@ from .counts import WorkerTally, added_up
 from .declared import all_declared
 from .desk import Desk
 from .handlers import Handlers
+from .held import IsUp
 from .measures import Rows, together
 from .model import QueueConfig
 from .orders import Orders, order_of
@@ -27,6 +28,7 @@ from .redis.queues import RedisQueues
 from .references import main_module
 from .sights import WorkerSight
 from .supervisor import Lookout, Supervisor
+from .tuning import UNTUNED, TuningOf
 from .worker import Worker
 
 MOST_WORKERS = 1024
@@ -71,6 +73,8 @@ class Workforce:
         self._worker = Worker(backend.session, mailbox, handlers, emit, backend.clock)
         self._supervisor: Supervisor | None = None
         self._before = WorkerTally()
+        self._tuning_of: TuningOf = lambda _queue: UNTUNED
+        self._is_up: IsUp | None = None
         self._rows_before: Rows = {}
         self.outfit: Outfit = lambda: None
 
@@ -106,6 +110,15 @@ class Workforce:
         """Each worker process as it stands now."""
         return self._supervisor.sights() if self._supervisor is not None else ()
 
+    def tune(self, tuning_of: TuningOf) -> None:
+        """Work as this says from now on."""
+        self._tuning_of = tuning_of
+        self._worker.tune(self._config, tuning_of)
+
+    def heed_services(self, is_up: IsUp) -> None:
+        """Who is asked how services are, by workers that start from now on."""
+        self._is_up = is_up
+
     def queues_served(self) -> tuple[str, ...]:
         """The configured queues, and those that declared tasks name."""
         names = dict.fromkeys(self._config.queues)
@@ -118,6 +131,7 @@ class Workforce:
         self._take_declared()
         served = plan.queues or self.queues_served()
         await self._worker.start([self._desk(queue, len(served)) for queue in served])
+        self._worker.tune(self._config, self._tuning_of)
 
     async def start_children(self, count: int, plan: WorkPlan) -> None:
         """Work in `count` processes. Everything is checked before one is started."""
@@ -180,6 +194,8 @@ class Workforce:
             clock=backend.clock,
             chance=backend.chance,
             peers=peers,
+            is_up=self._is_up,
+            held=place.held,
             crew=place.crew,
         )
 

@@ -144,9 +144,10 @@ class SentinelServer:
                 state, service
             ):
                 spot = Spot(state["ip"], state["port"])
-                if not self._is_behind(spot, newest):
-                    self._epoch = newest
-                    return spot
+                if self._is_behind(spot, newest):
+                    return self.spot
+                self._epoch = newest
+                return spot
         raise StoreUnavailable(
             f"{service} has no master right now.",
             "The Sentinels say that it is down and no other is chosen yet.",

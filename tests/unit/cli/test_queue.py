@@ -53,7 +53,7 @@ def story(url: str) -> Iterator[list[str]]:
             ids.append(await queue.enqueue_task("fail", 3, priority=high))
             ids.append(await queue.enqueue_task("fail", 4, delay_s=600))
             ids.append(await queue.enqueue_task("fail", 5, queue="side"))
-            while len(await queue.queues()) < 2:
+            while len(await queue.queues()) < 4:
                 await asyncio.sleep(0.01)
             ready.set()
             await asyncio.to_thread(over.wait)
@@ -82,7 +82,7 @@ def said(result: Result) -> object:
 def test_all_queues_are_listed(quorate, story):
     found = {each["queue"]: each for each in said(quorate("queue", "ls"))}
 
-    assert set(found) == {"default", "side"}
+    assert set(found) == {"default", "high_priority", "low_priority", "side"}
     assert found["default"]["ready"] == {"high": 1, "normal": 0, "low": 0}
     assert (found["default"]["scheduled"], found["default"]["dead"]) == (1, 2)
 
@@ -170,7 +170,7 @@ def test_an_audit_tells_what_it_mended(quorate, story, url):
 
 def test_top_looks_again_and_again(quorate, story, url):
     lines = quorate("queue", "top", "--every", "0.1", "--count", "2").output
-    assert [len(json.loads(line)) for line in lines.splitlines()] == [2, 2]
+    assert [len(json.loads(line)) for line in lines.splitlines()] == [4, 4]
 
     words = ("queue", "top", "side", "--count", "1")
     picture = CliRunner().invoke(app, ["--url", url, *words]).output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from typing import Any
 
 import pytest
@@ -12,11 +13,18 @@ from quorate.core.errors import InvalidPayload
 from quorate.queue import plain
 from quorate.queue.context import deadline
 from quorate.queue.envelope import Header, read_header, seal
+from quorate.queue.guards import Rate, Slot, Unique
+from quorate.queue.manager import QueueManager
 from quorate.queue.model import Task, TaskPriority
 from quorate.queue.plain import Forms
 from quorate.queue.ports import Parcel
 
 FIRST = Parcel("first", 1, 0.0, seal(Header("work"), {"a": 1}, 1000))
+
+
+def filled(forms: Forms, task: Task, now: float) -> Parcel | None:
+    form = forms.of_task(task)
+    return None if form is None else forms.fill(form, task.payload, now)
 
 
 @pytest.fixture
@@ -27,7 +35,7 @@ def forms() -> Forms:
 
 
 def test_a_task_of_a_known_kind_is_packed_like_the_first(forms: Forms) -> None:
-    parcel = forms.fill(Task(name="work", payload=["b\n"]), 1.0)
+    parcel = filled(forms, Task(name="work", payload=["b\n"]), 1.0)
 
     assert parcel is not None
     assert parcel.id != FIRST.id
@@ -47,7 +55,7 @@ def test_a_task_of_a_known_kind_is_packed_like_the_first(forms: Forms) -> None:
     ],
 )
 def test_another_kind_is_not_known(forms: Forms, other: Task) -> None:
-    assert forms.fill(other, 1.0) is None
+    assert filled(forms, other, 1.0) is None
 
 
 def test_whatever_else_a_task_says_it_is_not_plain(forms: Forms) -> None:
@@ -56,8 +64,8 @@ def test_whatever_else_a_task_says_it_is_not_plain(forms: Forms) -> None:
             other: dict[str, Any] = {each.name: "said"}
             said = dataclasses.replace(Task(name="work"), **other)
             forms.learn(said, FIRST._replace(lane=2))
-            assert forms.fill(said, 1.0) is None, each.name
-    learnt = forms.fill(Task(name="work"), 1.0)
+            assert filled(forms, said, 1.0) is None, each.name
+    learnt = filled(forms, Task(name="work"), 1.0)
     assert learnt is not None
     assert learnt.lane == 1
 
@@ -65,16 +73,16 @@ def test_whatever_else_a_task_says_it_is_not_plain(forms: Forms) -> None:
 def test_what_inherits_a_deadline_is_not_plain(forms: Forms) -> None:
     before = deadline.set(5.0)
     try:
-        assert forms.fill(Task(name="work"), 1.0) is None
+        assert filled(forms, Task(name="work"), 1.0) is None
     finally:
         deadline.reset(before)
 
 
 def test_what_cannot_travel_is_refused(forms: Forms) -> None:
     with pytest.raises(InvalidPayload, match="payload of work"):
-        forms.fill(Task(name="work", payload={1: 2}), 1.0)
+        filled(forms, Task(name="work", payload={1: 2}), 1.0)
     with pytest.raises(InvalidPayload, match="too large"):
-        forms.fill(Task(name="work", payload="x" * 1000), 1.0)
+        filled(forms, Task(name="work", payload="x" * 1000), 1.0)
 
 
 def test_not_too_many_kinds_are_remembered(forms: Forms) -> None:
@@ -82,3 +90,41 @@ def test_not_too_many_kinds_are_remembered(forms: Forms) -> None:
         forms.learn(Task(name=f"kind-{number}"), FIRST)
 
     assert len(forms._known) <= plain.MOST_REMEMBERED
+
+
+SAID = {
+    "delay_s": 1.0,
+    "at": 5e9,
+    "task_id": "mine",
+    "timeout_s": 5.0,
+    "attempts": 2,
+    "expires_s": 5.0,
+    "deadline_s": 5.0,
+    "unique": Unique("key"),
+    "slot": Slot("key"),
+    "rate": Rate(5, 1.0),
+}
+
+
+def options_of_enqueue_task() -> list[str]:
+    given = inspect.signature(QueueManager.enqueue_task).parameters
+    known = ("self", "name", "payload", "priority", "queue")
+    return [name for name in given if name not in known]
+
+
+@pytest.mark.parametrize("option", options_of_enqueue_task())
+async def test_what_enqueue_task_is_told_is_never_passed_over(option: str) -> None:
+    """A new option has to be added to what makes a task more than plain."""
+    carried: list[Task] = []
+    manager = object.__new__(QueueManager)
+
+    async def carry(task: Task) -> str:
+        carried.append(task)
+        return "id"
+
+    manager.carry = carry  # type: ignore[method-assign]
+    said: dict[str, Any] = {option: SAID[option]}
+
+    await manager.enqueue_task("work", **said)
+
+    assert carried[0] != Task(name="work")

@@ -8,6 +8,7 @@ from quorate.core.events import Emit
 from quorate.queue.crew import Crew, Nobody
 from quorate.queue.events import TaskDied, TasksTakenBack
 from quorate.queue.flow_store import FlowStore
+from quorate.queue.held import HeldTasks
 from quorate.queue.model import DeadReason, QueueConfig
 from quorate.queue.ports import (
     Broker,
@@ -25,6 +26,7 @@ from .broker import RedisBroker
 from .crew import RedisCrew, directory_key
 from .dead_letters import RedisDeadLetters
 from .flows import RedisFlows
+from .held import RedisHeldTasks
 from .keys import QueueKeys, queues_of_key, with_claims_key
 from .mailbox import Mailbox
 from .results import RedisResults
@@ -44,6 +46,7 @@ class Place:
     admin: QueueAdmin
     schedules: ScheduleStore | None = None
     flows: FlowStore | None = None
+    held: HeldTasks | None = None
     crew: Crew = field(default_factory=Nobody)
 
 
@@ -79,6 +82,7 @@ class RedisQueues:
                 crew=RedisCrew(calls, keys, directory_key(self._wire.keys)),
                 schedules=RedisSchedules(calls, keys),
                 flows=RedisFlows(calls, keys),
+                held=RedisHeldTasks(calls, keys),
             )
         return found
 
