@@ -5,8 +5,12 @@ Rooms know nothing of the settings tree; `node.py` hands each its own part.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from quorate.core.events import event_name
 from quorate.health.model import HealthTerms
 from quorate.observability.logs import LogSettings
+from quorate.queue.orders import KNOWN_EVENTS
 from quorate.reactions.rules.degraded_mode import DegradedTerms
 from quorate.registry.manager import RegistryConfig
 from quorate.settings.tree import Settings
@@ -40,7 +44,24 @@ def log_settings(settings: Settings) -> LogSettings | None:
     logging = settings.logging
     if logging.level == "off":
         return None
-    return LogSettings(logging.level, logging.format, logging.service)
+    return LogSettings(
+        logging.level, logging.format, logging.service, frozenset(logging.leave_out)
+    )
+
+
+def of_worker(settings: Settings) -> Settings:
+    """What is different in a worker process.
+
+    Its counts reach the supervisor by themselves: it opens no page of metrics. So do
+    the events of its tasks and sessions, and there they are logged, once.
+    """
+    logging = settings.logging
+    told = sorted({*logging.leave_out, *map(event_name, KNOWN_EVENTS.values())})
+    return replace(
+        settings,
+        metrics=replace(settings.metrics, enabled=False),
+        logging=replace(logging, leave_out=tuple(told)),
+    )
 
 
 def degraded_terms(settings: Settings) -> DegradedTerms:

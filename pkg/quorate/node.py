@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,6 +26,7 @@ from quorate.fitting import (
     degraded_terms,
     health_terms,
     log_settings,
+    of_worker,
     registry_config,
 )
 from quorate.health.events import HealthChanged
@@ -218,18 +219,14 @@ class Node:
         self._health.add_status_change_callback(self._show_health)
 
     def _outfit(self) -> Json:
-        """What a worker process needs to open a node like this one.
-
-        Its counts reach this process by itself: it opens no page of metrics.
-        """
+        """What a worker process needs to open a node like this one."""
         urls = asdict(self.backends)
-        metrics = replace(self.settings.metrics, enabled=False)
         return {
             "urls": {
                 name: self._open[url].server.address.shared
                 for name, url in urls.items()
             },
-            "settings": tree_of(replace(self.settings, metrics=metrics)),
+            "settings": tree_of(of_worker(self.settings)),
         }
 
     def _react(self, event: Event) -> None:

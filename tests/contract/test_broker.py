@@ -23,7 +23,9 @@ from quorate.core.errors import InvalidInput
 from quorate.queue.decide import after_cancel, after_success
 from quorate.queue.events import TaskDied, TasksTakenBack
 from quorate.queue.model import TaskPriority, TaskState
+from quorate.queue.patience import RetryPolicy
 from quorate.queue.ports import Finished, Parcel, RollCall
+from quorate.resilience.backoff import constant
 from quorate.wire.redis import Wire, open_wire
 
 WITHIN_S = 5.0
@@ -333,6 +335,20 @@ async def test_a_failed_task_comes_back_with_its_record(ann):
     assert not await ann.keys() & {"job", "own", "att", "due"}
 
 
+async def test_who_lets_a_task_rest_is_told_when_to_come_again(ann):
+    """Even without upkeep, or an idle worker would find it by chance."""
+    await ann.puts(2)
+    first, second = await ann.takes()
+    slow = RetryPolicy(3, constant(60.0))
+    request = await ann.request(
+        0, failed(first, Chance(1)), failed(second, Chance(1), slow)
+    )
+
+    answer = await ann.broker.exchange(replace(request, upkeep=False))
+
+    assert answer.due_in_s == 0.02
+
+
 async def test_a_task_given_back_is_the_first_of_its_lane_and_owes_nothing(ann):
     first, *_ = await ann.puts(3)
     (lease,) = await ann.takes(1)
@@ -565,7 +581,7 @@ async def test_the_worker_of_a_running_task_is_told_to_stop_it(ann, bob):
 
     assert await bob.broker.cancel(task) is TaskState.RUNNING
 
-    await until(lambda: _is(heard, [b"c" + task.encode()]))
+    await until(lambda: _is(heard, [f"c{QUEUE}\n{task}".encode()]))
     roll = RollCall(lease.session, [task], (1, 0), [])
     assert (await ann.place.claims.roll_call(roll)).unwanted == (task,)
     await ann.settles(Finished(lease, after_cancel(60.0)))

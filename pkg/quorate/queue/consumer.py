@@ -212,17 +212,14 @@ class Consumer:
         if not answer.alive:
             self._me = None
             return AGAIN_S
-        due_in_s = answer.due_in_s
-        if request.upkeep or due_in_s is not None:
-            self._due_at = None if due_in_s is None else now + due_in_s
+        self._look_forward(answer.due_in_s, is_all=request.upkeep)
         if not answer.is_short or not request.bell.wanted:
             self._may_be_listed = False
         self._bulletin.shed(answer.shed_level)
         if self._desk.session.is_alive(self._desk.tag, request.session):
             self._welcome(answer.leases)
-        has_more = not (answer.is_short or answer.is_limited)
-        has_more = has_more and bool(self._intake.free().total)
-        if self._finished or (has_more and request.slots.total):
+        is_all = answer.is_short or answer.is_limited or not self._intake.free().total
+        if self._finished or (not is_all and request.slots.total):
             return 0.0
         return self.rest_s()
 
@@ -236,6 +233,14 @@ class Consumer:
         if self._due_at is None or not self._intake.free().total:
             return poll_s
         return min(poll_s, max(0.001, self._due_at - self._desk.clock.monotonic()))
+
+    def _look_forward(self, due_in_s: float | None, *, is_all: bool) -> None:
+        """It is worth asking again then; `is_all`: nothing else is due before."""
+        if is_all:
+            self._due_at = None
+        if due_in_s is not None:
+            due_at = self._desk.clock.monotonic() + due_in_s
+            self._due_at = min(due_at, self._due_at or due_at)
 
     def _has_more(self) -> bool:
         """Is there enough for a second exchange beside the first?"""

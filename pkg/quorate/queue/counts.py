@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WorkerTally:
-    """What came of tasks in one process, or in several; `running` is of now."""
+    """What came of tasks in one process, or in several; `running` is of now.
+
+    `postponed` retries were beyond the retry budget of their name, and rest longer.
+    """
 
     claimed_total: int = 0
     done_total: int = 0
@@ -19,6 +22,7 @@ class WorkerTally:
     stale_total: int = 0
     exchanges_total: int = 0
     running: int = 0
+    postponed_total: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class QueueCounts:
     exchanges_total: int
     running: int
     workers: int
+    postponed_total: int = 0
     fired_total: int = 0
     on_disk: int = 0
 

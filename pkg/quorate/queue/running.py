@@ -20,6 +20,7 @@ from quorate.core.fence import enter_fence
 from quorate.core.lifecycle import Tasks
 
 from .ages import age_of
+from .aside import Aside
 from .context import TaskContext, deadline
 from .deadlines import Deadlines
 from .decide import after_hold, after_release, dead, when_unknown
@@ -59,6 +60,7 @@ class Running:
         self._urgent = 0
         self._deadlines: Deadlines[Run] = Deadlines(self._expired)
         self._threads: ThreadPoolExecutor | None = None
+        self._aside = Aside()
         self._judge = Judge(desk)
         self.measures = Measures()
         self.known_elsewhere: frozenset[str] = frozenset()
@@ -143,6 +145,7 @@ class Running:
 
     def close(self) -> None:
         self._deadlines.close()
+        self._aside.close()
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -202,6 +205,8 @@ class Running:
             args = (payload, run.context)
         else:
             args = (payload,)
+        if handler.runs_aside:
+            return await self._aside.run(handler.function, args, kwargs)
         if handler.is_async:
             return await cast("Awaitable[object]", handler.function(*args, **kwargs))
         return await self._in_thread(handler, args, kwargs)

@@ -24,9 +24,10 @@ from .schedule import ScheduleRecord, Turn, read, turn, written
 from .schedule_store import ScheduleStore
 
 MOST_AT_ONCE = 50
-LOOK_S = 5.0
+LOOK_S = 10.0
 """At least so often, in case that somebody has put down a schedule that is due soon."""
 
+AGAIN_S = 0.5
 IDLE_LOOK_S = 20.0
 """Where there are no schedules at all; so often one of the queues is looked at."""
 
@@ -104,7 +105,7 @@ class Scheduler:
                 for words, is_busy in looked.records
             ]
         except (StoreUnavailable, OutcomeUnknown):
-            return LOOK_S * (0.1 + spread_s)
+            return AGAIN_S + spread_s
         if any(seen_to):
             # What they come to next is known only after another look.
             return spread_s

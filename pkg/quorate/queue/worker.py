@@ -135,7 +135,13 @@ class Worker:
             return sum(getattr(tally, name) for tally in tallies)
 
         counts = {f"{name}_total": total(name) for name in Tally.__slots__}
-        return added_up((self._before, WorkerTally(**counts, running=running)))
+        budgets = (each.running.budgets for each in self._consumers.values())
+        now = WorkerTally(
+            **counts,
+            running=running,
+            postponed_total=sum(each.postponed for each in budgets),
+        )
+        return added_up((self._before, now))
 
     def rows(self) -> Rows:
         """The measures of all queues since this process began."""
@@ -147,8 +153,11 @@ class Worker:
         if consumer is not None:
             consumer.ring()
 
-    def _cancelled(self, task_id: str) -> None:
-        for consumer in self._consumers.values():
+    def _cancelled(self, about: str) -> None:
+        """An id alone would not do: each queue has ids of its own."""
+        queue, _, task_id = about.partition("\n")
+        consumer = self._consumers.get(queue)
+        if consumer is not None:
             consumer.stop(task_id, Stop.CANCEL)
 
     def _lost(self, tag: str, session: str) -> None:

@@ -14,7 +14,8 @@ from quorate.queue.consumer import Consumer
 from quorate.queue.desk import Desk
 from quorate.queue.events import QueueTuned, TasksHeldBack, TasksTakenUp
 from quorate.queue.handlers import Handlers
-from quorate.queue.model import MoveKind, QueueConfig
+from quorate.queue.lanes import Sight
+from quorate.queue.model import LaneWeights, MoveKind, QueueConfig
 from quorate.queue.services import LOOK_S, Usher
 from quorate.testing.clock import ManualClock
 from quorate.testing.heard import Heard
@@ -183,3 +184,17 @@ async def test_fewer_places_are_reached_as_tasks_end(desk, broker):
     consumer.tune(replace(desk.config, concurrency=2), paused=False)
 
     assert consumer._intake.free().total == 0
+
+
+async def test_new_weights_hold_from_the_next_exchange_on(desk, broker):
+    consumer = Consumer(desk, Handlers(), Tasks())
+    consumer._intake._sight = Sight((50, 50, 50))
+    config = replace(desk.config, concurrency=21)
+    consumer.tune(config, paused=False)
+    before = await consumer.next_request(0, 1)
+    consumer._intake._asked.clear()
+
+    consumer.tune(replace(config, weights=LaneWeights(1, 1, 1)), paused=False)
+    after = await consumer.next_request(0, 2)
+
+    assert (before.takes, after.takes) == ((16, 4, 1), (7, 7, 7))

@@ -72,6 +72,7 @@ local function settle(guards, queue, session, first, count, waiting, now)
         end
         if rest > 0 then
           due[#due + 1] = now + rest
+          guards.rest = math.min(guards.rest or rest, rest)
           due[#due + 1] = lane .. ':' .. id
         else
           local ready = back[lane]
