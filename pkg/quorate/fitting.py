@@ -1,19 +1,34 @@
-"""The settings, cut to what each room wants.
+"""The settings, cut to what each room wants, and what stands on more than one server.
 
 Rooms know nothing of the settings tree; `node.py` hands each its own part.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from quorate.core.events import event_name
+from quorate.backend import Backend, Backends
+from quorate.core.events import Emit, event_name
 from quorate.health.model import HealthTerms
 from quorate.observability.logs import LogSettings
+from quorate.queue.door import config_of
+from quorate.queue.manager import QueueManager
 from quorate.queue.orders import KNOWN_EVENTS
 from quorate.reactions.rules.degraded_mode import DegradedTerms
 from quorate.registry.manager import RegistryConfig
 from quorate.settings.tree import Settings
+
+
+def queue_manager(
+    backends: Backends, open_: Mapping[str, Backend], settings: Settings, emit: Emit
+) -> QueueManager:
+    """The queue, on one server or on two."""
+    queue = open_[backends.queue]
+    state = open_.get(backends.queue_state)
+    return QueueManager(
+        state or queue, config_of(settings), emit, queue if state else None
+    )
 
 
 def registry_config(settings: Settings) -> RegistryConfig:

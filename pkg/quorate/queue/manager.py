@@ -14,6 +14,7 @@ from quorate.core.lifecycle import Tasks
 from quorate.lease.sweeper import Room
 
 from .asking import Asking
+from .choosing import queues_on
 from .cooperating import Cooperating
 from .counts import QueueCounts
 from .declared import carry_with
@@ -26,8 +27,8 @@ from .model import DEFAULT_QUEUE, QueueConfig, Task, TaskPriority
 from .outbox import outbox_of
 from .patience import RetryPolicy
 from .plain import UNSAID
+from .ports import Broker
 from .producer import Producer
-from .redis.queues import RedisQueues
 from .scheduler import Bench, Scheduler
 from .scheduling import Scheduling
 from .scribe import Signpost
@@ -53,41 +54,32 @@ class QueueManager(Asking, Steering, Looking, Cooperating, Scheduling, Flows):
         backend: Backend,
         config: QueueConfig | None = None,
         emit: Emit | None = None,
+        transport: Backend | None = None,
     ) -> None:
         self.config = config or QueueConfig()
         emit = emit or backend.emit
         self._emit = emit
         self._clock = backend.clock
         self._backend = backend
-        self._owns_backend = False
+        self._servers = [each for each in (transport, backend) if each is not None]
+        self._owned: list[Backend] = []
         self._tasks = Tasks(emit, backend.clock)
-        home = backend.session.id
-        self._queues = RedisQueues(backend.wire, self.config, emit, home)
+        self._queues = queues_on(backend, self.config, emit, transport)
         self._lookup = Lookup(self._queues.place, self.config.queues)
         self._mailbox = self._queues.mailbox(backend.session.id)
         self._waiting = Waiting(backend.clock)
-        self._producer = Producer(
-            lambda queue: self.place(queue).broker,
-            self.config,
-            self._tasks,
-            backend.clock,
-        )
-        self._producer.outbox = outbox_of(
-            backend, self.config, lambda queue: self.place(queue).broker
-        )
+        self._producer = Producer(self._broker, self.config, self._tasks, backend.clock)
+        self._producer.longest_attempt_s = self._queues.longest_attempt_s
+        self._producer.outbox = outbox_of(backend, self.config, self._broker)
         self._handlers = Handlers()
         self._workforce = Workforce(
             backend, self._queues, self._mailbox, self._handlers, self.config, emit
         )
-        self._scheduler = Scheduler(
-            Bench(
-                new_session_id(),
-                self._producer.pack,
-                emit,
-                backend.clock,
-                backend.chance,
-            )
+        self._workforce.transport = transport
+        bench = Bench(
+            new_session_id(), self._producer.pack, emit, backend.clock, backend.chance
         )
+        self._scheduler = Scheduler(bench)
         self._clock, self._asked = backend.clock, self
         self._leave: Callable[[], None] | None = None
 
@@ -99,6 +91,7 @@ class QueueManager(Asking, Steering, Looking, Cooperating, Scheduling, Flows):
             await self._producer.outbox.start()
         room = Room(clean=self._queues.clean, index_key=self._queues.index_key)
         self._backend.sweeper.add(room)
+        await self._queues.start()
         self._mailbox.on_over = self._waiting.over
         self._mailbox.on_gap = self._missed
         self._leave = carry_with(self)
@@ -116,14 +109,15 @@ class QueueManager(Asking, Steering, Looking, Cooperating, Scheduling, Flows):
             self._leave = None
         self._mailbox.close()
         await self._tasks.close()
+        await self._queues.stop()
         if self._producer.outbox is not None:
             await self._producer.outbox.stop()
-        if self._owns_backend:
-            await self._backend.stop()
+        for server in self._owned:
+            await server.stop()
 
     def owns_backend(self) -> None:
-        """The backend was opened for this manager alone: stop it together with it."""
-        self._owns_backend = True
+        """Its backends were opened for this manager alone: stop them together."""
+        self._owned = self._servers
 
     def outfit(self, outfit: Outfit) -> None:
         """What worker processes are told about the node to open around them."""
@@ -256,6 +250,9 @@ class QueueManager(Asking, Steering, Looking, Cooperating, Scheduling, Flows):
             on_disk=self._producer.outbox.waiting if self._producer.outbox else 0,
             **asdict(self._workforce.tally()),
         )
+
+    def _broker(self, queue: str) -> Broker:
+        return self.place(queue).broker
 
     def _missed(self) -> None:
         self._waiting.look_again()

@@ -63,6 +63,7 @@ class Orders:
     modules: tuple[str, ...] = ()
     queues: tuple[str, ...] = ()
     outfit: Json = field(default=None, repr=False)
+    transport: str = field(default="", repr=False)
 
     def line(self) -> bytes:
         """The orders as they are sent."""
@@ -78,6 +79,7 @@ class Orders:
             "modules": self.modules,
             "queues": self.queues,
             "outfit": self.outfit,
+            "transport": self.transport,
         }
         return _line(facts)
 
@@ -103,6 +105,7 @@ def read_orders(line: bytes, main: ModuleType | None) -> Orders:
         modules=tuple(facts["modules"]),
         queues=tuple(facts["queues"]),
         outfit=facts["outfit"],
+        transport=facts["transport"],
     )
 
 

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
 
 from quorate.core.events import Emit
-from quorate.queue.crew import Crew, Nobody
 from quorate.queue.events import TaskDied, TasksTakenBack
-from quorate.queue.flow_store import FlowStore
-from quorate.queue.held import HeldTasks
 from quorate.queue.model import DeadReason, QueueConfig
-from quorate.queue.ports import (
-    Broker,
-    Claims,
-    DeadLetters,
-    QueueAdmin,
-    Results,
-    TakenBack,
-)
-from quorate.queue.schedule_store import ScheduleStore
+from quorate.queue.place import Place
+from quorate.queue.ports import TakenBack
 from quorate.wire.redis import Wire
 
 from .admin import RedisQueueAdmin
@@ -33,28 +23,13 @@ from .results import RedisResults
 from .schedules import RedisSchedules
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One queue, from every side."""
-
-    queue: str
-    tag: str
-    broker: Broker
-    claims: Claims
-    results: Results
-    dead_letters: DeadLetters
-    admin: QueueAdmin
-    schedules: ScheduleStore | None = None
-    flows: FlowStore | None = None
-    held: HeldTasks | None = None
-    crew: Crew = field(default_factory=Nobody)
-
-
 class RedisQueues:
     """The queues of one server, opened when first needed.
 
     `home` is the id of this process's session there.
     """
+
+    longest_attempt_s = math.inf
 
     def __init__(
         self, wire: Wire, config: QueueConfig, emit: Emit, home: str = ""
@@ -64,6 +39,12 @@ class RedisQueues:
         self._config = config
         self._emit = emit
         self._places: dict[str, Place] = {}
+
+    async def start(self) -> None:
+        """Nothing to do: the wire is open."""
+
+    async def stop(self) -> None:
+        """Nothing to do."""
 
     def place(self, queue: str) -> Place:
         """The queue of this name."""
