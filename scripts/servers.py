@@ -100,6 +100,17 @@ SERVERS = (
         compose="postgres",
         beside=("/usr/lib/postgresql/*/bin",),
     ),
+    Server(
+        name="rabbitmq-server",
+        version_of=("rabbitmqctl", "version"),
+        version_is=r"(\d+)\.(\d+)\S*",
+        at_least=(3, 10),
+        package="rabbitmq-server",
+        variable="QUORATE_TEST_RABBITMQ_URL",
+        port=5672,
+        compose="rabbitmq",
+        beside=("/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin",),
+    ),
 )
 
 
@@ -122,10 +133,13 @@ def given(server: Server) -> str | None:
 
 
 def program_of(server: Server) -> str | None:
-    """The program: on the PATH, or where its package puts it; the newest there."""
+    """The program: where its package puts it, the newest there; or on the PATH.
+
+    What Debian has on the PATH for RabbitMQ is a script for two users only.
+    """
     name = server.version_of[0]
     places = [found for place in server.beside for found in folders(place)]
-    return shutil.which(name) or shutil.which(name, path=os.pathsep.join(places))
+    return shutil.which(name, path=os.pathsep.join(places)) or shutil.which(name)
 
 
 def folders(pattern: str) -> Iterator[str]:

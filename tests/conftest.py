@@ -17,18 +17,26 @@
     locks_url         those of `redis_url`, and the shared Consul; a test of what is
                       declared to be different there says so by
                       @pytest.mark.differs_on_consul("how it is there")
+    queue_url         those of `redis_url`, and the shared RabbitMQ; a test of what is
+                      declared to be different there says so by
+                      @pytest.mark.differs_on_rabbit("how it is there"). And the two
+                      together, divided by a space: tasks travel over RabbitMQ, and
+                      their state is in a valkey
     consul_url        the shared Consul
     private_consul    a fresh Consul for this test alone, a `ConsulServer`: url, ask(),
                       keys(), kill(), pause(), resume(), await restart(), stop()
     start_consul      start_consul(durable=True, settings={…}) → a further one
     postgres_url      the shared PostgreSQL
+    rabbit_url        the shared RabbitMQ, the same for the whole run
+    rabbit_server     its process, a `RabbitServer`: kill(), pause(), resume(), await
+                      restart(), control(…). Leave it running
     heard             hears events: pass `heard.emit`, then `await heard(LockLost)`
     clock             a `ManualClock`: it moves only by `await clock.advance(5)`
 
 A server that is missing is told of at the end and its tests are skipped; with CI=true
-they fail. QUORATE_TEST_REDIS_URL, …_CONSUL_URL and …_POSTGRES_URL name servers to use
-instead where a test wants no more than the URL. No server outlives the run, however
-that ends.
+they fail. QUORATE_TEST_REDIS_URL, …_CONSUL_URL, …_POSTGRES_URL and …_RABBITMQ_URL name
+servers to use instead where a test wants no more than the URL. No server outlives the
+run, however that ends.
 """
 
 from __future__ import annotations
@@ -36,6 +44,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,6 +55,7 @@ from tests.anywhere import in_one_slot
 from tests.consul_server import ConsulServer
 from tests.fleets import Cluster, Fleets, SentinelSet, StartCluster, StartSentinels
 from tests.postgres_server import PostgresServer
+from tests.rabbit_server import RabbitServer
 from tests.servers import (
     KINDS,
     Kind,
@@ -109,18 +119,30 @@ async def redis_url(
     namespace: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[str]:
-    if request.param in ("sentinel", "cluster"):
+    async with _redis(request.param, servers, fleets, namespace, monkeypatch) as url:
+        yield url
+
+
+@asynccontextmanager
+async def _redis(
+    kind: str,
+    servers: Servers,
+    fleets: Fleets,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[str]:
+    if kind in ("sentinel", "cluster"):
         monkeypatch.setattr(Script, "spoken", in_one_slot)
-        yield fleets.shared(request.param).url
-    elif request.param == "memory":
+        yield fleets.shared(kind).url
+    elif kind == "memory":
         url = f"memory://{namespace}"
         server = await open_memory(url)
         yield url
         await server.close()
-    elif request.param == "redis" and "QUORATE_TEST_REDIS_URL" in os.environ:
+    elif kind == "redis" and "QUORATE_TEST_REDIS_URL" in os.environ:
         yield os.environ["QUORATE_TEST_REDIS_URL"]
     else:
-        yield or_skip(servers.shared, request.param).url
+        yield or_skip(servers.shared, kind).url
 
 
 @pytest.fixture(params=KINDS)
@@ -218,6 +240,54 @@ def shared_postgres(
 def postgres_url(request: pytest.FixtureRequest) -> str:
     given = os.environ.get("QUORATE_TEST_POSTGRES_URL")
     return given or request.getfixturevalue("shared_postgres").url
+
+
+@pytest.fixture(scope="session")
+def shared_rabbit(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[RabbitServer]:
+    server = or_skip(lambda _: RabbitServer(tmp_path_factory.mktemp("rabbit")), None)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def rabbit_url(request: pytest.FixtureRequest) -> str:
+    given = os.environ.get("QUORATE_TEST_RABBITMQ_URL")
+    return given or request.getfixturevalue("rabbit_server").url
+
+
+@pytest.fixture
+def rabbit_server(shared_rabbit: RabbitServer) -> RabbitServer:
+    if not shared_rabbit.is_running:
+        shared_rabbit.start()
+    return shared_rabbit
+
+
+@pytest.fixture(params=["memory", *KINDS, *FLEETS, "rabbit", "hybrid"])
+async def queue_url(
+    request: pytest.FixtureRequest,
+    servers: Servers,
+    fleets: Fleets,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[str]:
+    mark = request.node.get_closest_marker("differs_on_rabbit")
+    if mark is not None and (
+        request.param == "rabbit"
+        or (request.param == "hybrid" and mark.kwargs.get("also_with_redis"))
+    ):
+        pytest.skip(f"on RabbitMQ {mark.args[0]}")
+    if request.param == "rabbit":
+        yield request.getfixturevalue("rabbit_url")
+        return
+    if request.param == "hybrid":
+        transport = request.getfixturevalue("rabbit_url")
+        yield f"{transport} {or_skip(servers.shared, 'valkey').url}"
+        return
+    async with _redis(request.param, servers, fleets, namespace, monkeypatch) as url:
+        yield url
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ class Kept(ABC):
     """One server process. Faults act at once and return when they have taken effect."""
 
     name = "server"
+    ready_within_s = READY_WITHIN_S
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -57,7 +58,7 @@ class Kept(ABC):
     def start(self) -> None:
         """Start it and wait until it answers."""
         self._spawn()
-        deadline = time.monotonic() + READY_WITHIN_S
+        deadline = time.monotonic() + self.ready_within_s
         while self._is_coming(deadline):
             time.sleep(_BEAT_S)
         self._check()
@@ -66,7 +67,7 @@ class Kept(ABC):
         """Kill it if it runs, and start it again on the same port and data."""
         self.kill()
         await asyncio.to_thread(self._spawn)
-        deadline = time.monotonic() + READY_WITHIN_S
+        deadline = time.monotonic() + self.ready_within_s
         while await asyncio.to_thread(self._is_coming, deadline):
             await asyncio.sleep(_BEAT_S)
         self._check()

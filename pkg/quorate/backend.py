@@ -6,7 +6,8 @@ distinct URL; a manager that is used alone (`get_lock_manager(url)`) opens its o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 
 from quorate.core.clock import Chance, Clock, SystemClock, fresh_chance
 from quorate.core.errors import InvalidUrl, MissingCapability
@@ -20,36 +21,66 @@ from quorate.lease.sweeper import Room, Sweeper
 from quorate.wire.consul import ConsulWire
 from quorate.wire.consul_place import read_consul_url
 from quorate.wire.fleet_urls import check_url
+from quorate.wire.rabbit import RabbitWire
+from quorate.wire.rabbit_place import read_rabbit_url
 from quorate.wire.redis import Wire, WireLimits
-from quorate.wire.urls import scheme_of
+from quorate.wire.urls import RABBIT, scheme_of
+
+Server = Wire | ConsulWire | RabbitWire
+KINDS: dict[str, type[Server]] = {
+    "consul": ConsulWire,
+    **dict.fromkeys(RABBIT, RabbitWire),
+}
+CHECKS: dict[str, Callable[[str], object]] = {
+    "consul": read_consul_url,
+    **dict.fromkeys(RABBIT, read_rabbit_url),
+}
+STANDS_ON = {"consul": ("locks",), **dict.fromkeys(RABBIT, ("queue",))}
+"""Which capabilities can stand on a server that is no Redis."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """Which server each capability uses."""
+    """Which server each capability uses.
+
+    `queue_state` is where the state of tasks is kept that RabbitMQ carries, if at all.
+    """
 
     locks: str
     registry: str
     queue: str
     config: str
+    queue_state: str = ""
+
+    def named(self) -> dict[str, str]:
+        """The URL of each capability that has one."""
+        return {name: url for name, url in asdict(self).items() if url}
 
     def urls(self) -> tuple[str, ...]:
         """Each distinct URL once."""
-        return tuple(
-            dict.fromkeys((self.locks, self.registry, self.queue, self.config))
-        )
+        urls = (self.locks, self.registry, self.queue, self.config, self.queue_state)
+        return tuple(dict.fromkeys(url for url in urls if url))
 
     def check(self) -> None:
         """Raise `InvalidUrl` for a URL that cannot be used. Opens nothing."""
         for url in self.urls():
-            read_consul_url(url) if scheme_of(url) == "consul" else check_url(url)
-        for name in ("registry", "queue", "config"):
-            if scheme_of(getattr(self, name)) == "consul":
+            CHECKS.get(scheme_of(url), check_url)(url)
+        for name in ("locks", "registry", "queue", "config", "queue_state"):
+            url = getattr(self, name)
+            scheme = scheme_of(url) if url else "redis"
+            able = STANDS_ON.get(scheme, (name,))
+            if name not in able:
                 raise InvalidUrl(
-                    f"{name} cannot stand on consul://.",
-                    "Of this version's capabilities only locks can.",
-                    'Write connect("redis://…", locks="consul://…").',
+                    f"{name} cannot stand on {scheme}://.",
+                    f"Of this version's capabilities only the {able[0]} can.",
+                    f'Write connect("redis://…", {able[0]}="{scheme}://…").',
                 )
+        if self.queue_state and scheme_of(self.queue) not in RABBIT:
+            raise InvalidUrl(
+                "queue_state is given, and the queue is not on RabbitMQ.",
+                "On a Redis the queue keeps its own state.",
+                'Write connect("redis://…", queue="amqp://…", queue_state="redis://…").',
+            )
 
 
 class Backend:
@@ -72,8 +103,8 @@ class Backend:
         self.clock: Clock = SystemClock()
         self.chance: Chance = fresh_chance()
         self.terms = terms or LeaseTerms()
-        kind = ConsulWire if scheme_of(url) == "consul" else Wire
-        self.server: Wire | ConsulWire = kind(
+        self.namespace = namespace
+        self.server: Server = KINDS.get(scheme_of(url), Wire)(
             url, namespace=namespace, limits=limits, emit=emit, clock=self.clock
         )
         self._ident = new_session_id()
@@ -86,12 +117,20 @@ class Backend:
     @property
     def wire(self) -> Wire:
         """The wire to a Redis. `server` is the wire to whatever server this is."""
-        if isinstance(self.server, ConsulWire):
+        if not isinstance(self.server, Wire):
+            able = STANDS_ON[scheme_of(self.url)][0]
             raise MissingCapability(
-                "consul:// cannot do this yet.",
-                "Of this version's capabilities only locks can stand on it.",
+                f"{self.server.scheme}:// cannot do this yet.",
+                f"Of this version's capabilities only the {able} can stand on it.",
                 "Use redis:// or embedded:// for the others.",
             )
+        return self.server
+
+    @property
+    def lock_server(self) -> Wire | ConsulWire:
+        """The wire to a server that can grant locks."""
+        if isinstance(self.server, RabbitWire):
+            return self.wire  # which says what is wrong
         return self.server
 
     @property
@@ -132,7 +171,7 @@ class Backend:
             chance=self.chance,
         )
         keeper.on_late(self._sweeper.look_in)
-        if isinstance(self.server, ConsulWire):
+        if not isinstance(self.server, Wire):
             self.server.on_session_gone(self._session_gone)
         try:
             await self._household.start(keeper)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,15 +25,17 @@ from quorate.fitting import (
     degraded_terms,
     health_terms,
     log_settings,
+    of_worker,
+    queue_manager,
     registry_config,
 )
 from quorate.health.events import HealthChanged
 from quorate.health.manager import HealthCheckManager
+from quorate.heeding import LiveQueue, ServiceVerdicts
 from quorate.locks.door import config_of as locks_of
 from quorate.locks.manager import LockManager
 from quorate.observability.metrics import Metrics
 from quorate.observability.observer import Observer
-from quorate.queue.door import config_of as queues_of
 from quorate.queue.manager import QueueManager
 from quorate.reaching import NodeHands
 from quorate.reactions.engine import ReactionEngine
@@ -78,6 +79,7 @@ class Node:
         self._config: ConfigManager | None = None
         self._reactions: ReactionEngine | None = None
         self._observer: Observer | None = None
+        self._heeding: tuple[Member, ...] = ()
 
     @property
     def locks(self) -> LockManager:
@@ -147,6 +149,7 @@ class Node:
                 self.config,
                 self.queue,
                 self.health,
+                *self._heeding,
                 self.reactions,
             )
             if self.settings.metrics.enabled:
@@ -171,14 +174,13 @@ class Node:
         settings, emit = self.settings, self._events.emit
         locks = self._open[self.backends.locks]
         registry = self._open[self.backends.registry]
-        queue = self._open[self.backends.queue]
         config = self._open[self.backends.config]
         self._locks = LockManager.over(
-            locks.server, locks.session, locks_of(settings), emit, locks.chance
+            locks.lock_server, locks.session, locks_of(settings), emit, locks.chance
         )
         locks.sweeper.add(self._locks.sweeper_room())
         self._registry = ServiceRegistry(registry, registry_config(settings), emit)
-        self._queue = QueueManager(queue, queues_of(settings), emit)
+        self._queue = queue_manager(self.backends, self._open, settings, emit)
         self._queue.outfit(self._outfit)
         self._config = ConfigManager(
             RedisConfigStore(config.wire, config.session),
@@ -186,6 +188,10 @@ class Node:
             emit=emit,
             clock=config.clock,
         )
+        services = ServiceVerdicts(self._health, self._registry.discovery, locks.clock)
+        self._queue.heed_services(services.is_up)
+        live = LiveQueue(self._queue, self._config, emit, locks.clock)
+        self._heeding = (services, live)
         hands = NodeHands(
             self._health, self._locks, self._config, self._queue, locks.clock
         )
@@ -199,7 +205,7 @@ class Node:
                 "queue": self._queue.counts,
                 "config": self._config.stats,
                 "health": self._health.stats,
-                "wire": locks.server.calls.stats,
+                "wire": locks.lock_server.calls.stats,
             },
             logs=log_settings(settings),
             port=settings.metrics.port if settings.metrics.enabled else None,
@@ -209,18 +215,14 @@ class Node:
         self._health.add_status_change_callback(self._show_health)
 
     def _outfit(self) -> Json:
-        """What a worker process needs to open a node like this one.
-
-        Its counts reach this process by itself: it opens no page of metrics.
-        """
-        urls = asdict(self.backends)
-        metrics = replace(self.settings.metrics, enabled=False)
+        """What a worker process needs to open a node like this one."""
+        urls = self.backends.named()
         return {
             "urls": {
                 name: self._open[url].server.address.shared
                 for name, url in urls.items()
             },
-            "settings": tree_of(replace(self.settings, metrics=metrics)),
+            "settings": tree_of(of_worker(self.settings)),
         }
 
     def _react(self, event: Event) -> None:
@@ -242,15 +244,16 @@ def connect(
     registry: str | None = None,
     queue: str | None = None,
     config: str | None = None,
+    queue_state: str | None = None,
     settings: Settings | str | Path | None = None,
 ) -> Node:
     """A node on the server at `url`; open it with `async with`.
 
     `embedded://` starts a real server of its own, `embedded://folder` shares one with
     other processes on this machine, `redis://…` and `rediss://…` use one that runs, and
-    `memory://` is for tests. Each capability may have a server of its own, and locks
-    may be on `consul://…`. `settings` is the tree, or the file to load it from; without
-    it the environment decides.
+    `memory://` is for tests. Each capability may have a server of its own: locks on
+    `consul://…`, the queue on `amqp://…`, its state in the Redis `queue_state`.
+    `settings` is the tree, or its file; without it the environment decides.
 
     Raises `InvalidUrl` and `InvalidSettings` now, before anything is opened.
     """
@@ -259,6 +262,7 @@ def connect(
         registry=url if registry is None else registry,
         queue=url if queue is None else queue,
         config=url if config is None else config,
+        queue_state=queue_state or "",
     )
     backends.check()
     if not isinstance(settings, Settings):

@@ -12,6 +12,7 @@ from quorate.config.writing import Terms
 from quorate.core.clock import Clock
 from quorate.health.manager import HealthCheckManager
 from quorate.locks.manager import LockManager
+from quorate.queue.capabilities import Capability
 from quorate.queue.manager import QueueManager
 from quorate.reactions.hands import Office, Stored
 from quorate.reactions.rules.degraded_mode import AUTHOR
@@ -97,7 +98,9 @@ class NodeHands:
         return revision
 
     async def shed_level(self) -> int | None:
-        """How many lanes the workers leave alone."""
+        """How many lanes the workers leave alone; None where they cannot be told."""
+        if Capability.PAUSE not in self._queue.place().capabilities:
+            return None
         return await self._queue.shed_level()
 
     async def shed(self, level: int) -> None:

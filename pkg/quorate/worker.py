@@ -25,7 +25,7 @@ from types import ModuleType
 from quorate.backend import Backend
 from quorate.core.errors import InvalidInput, InvalidSettings
 from quorate.core.events import Announcer, Emit
-from quorate.core.lifecycle import Tasks
+from quorate.core.lifecycle import Tasks, running
 from quorate.core.shape import build
 from quorate.node import connect
 from quorate.queue.line import Line, Pulse
@@ -109,14 +109,23 @@ async def opened(orders: Orders, emit: Emit) -> AsyncIterator[QueueManager]:
     if orders.outfit is None:
         announcer = Announcer()
         announcer.listen(emit)
-        backend = Backend(
-            orders.url,
-            namespace=orders.namespace,
-            terms=orders.terms,
-            emit=announcer.emit,
-        )
-        async with backend, QueueManager(backend, orders.config) as queue:
-            yield queue
+        opened_ = [
+            Backend(
+                url,
+                namespace=orders.namespace,
+                terms=orders.terms,
+                emit=announcer.emit,
+            )
+            for url in (orders.url, orders.transport)
+            if url
+        ]
+        async with running(*opened_):
+            backend, *transport = opened_
+            queue = QueueManager(
+                backend, orders.config, transport=next(iter(transport), None)
+            )
+            async with queue:
+                yield queue
         return
     urls = orders.outfit["urls"]
     settings, faults = build(Settings, orders.outfit["settings"])
@@ -145,6 +154,7 @@ async def _prepare(
             getattr(found, "run", found),
             timeout_s=order.timeout_s,
             retry=retry,
+            service=order.service,
         )
     for reference in orders.prepare:
         waiting = resolve(reference, main)()

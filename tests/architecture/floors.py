@@ -27,7 +27,7 @@ FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.spl
 
 TOP_FILES = {
     "__init__": 3, "node": 3, "settings": 3, "worker": 3,
-    "fitting": 3, "reaching": 3,  # the two halves of node's work that stand apart
+    "fitting": 3, "reaching": 3, "heeding": 3,  # parts of node's work that stand apart
 }  # fmt: skip
 """Files beside the rooms, and the highest floor that each may use."""
 

@@ -35,15 +35,18 @@ class Party:
     """One process: a session, and the exchanges that it makes."""
 
     def __init__(self, wire: Wire, name: str, config: QueueConfig = CONFIG) -> None:
-        self.wire = wire
         self.events: list[Event] = []
         self.sessions = RedisSessions(wire.calls)
         terms = LeaseTerms(ttl_s=30.0)
-        self.session = Session(name, self.sessions, terms, silent, wire.clock)
-        self.queues = RedisQueues(wire, config, self.events.append)
+        session = Session(name, self.sessions, terms, silent, wire.clock)
+        queues = RedisQueues(wire, config, self.events.append)
+        self.settle_in(wire, session, queues)
+
+    def settle_in(self, wire: Wire, session: Session, queues: RedisQueues) -> None:
+        self.wire, self.session, self.queues = wire, session, queues
         self.place = self.queues.place(QUEUE)
         self.broker = self.place.broker
-        self.channel = f"{self.tag}:j:to:{name}"
+        self.channel = f"{self.tag}:j:to:{session.id}"
         self.numbers = [itertools.count(1), itertools.count(1)]
         self.last: Request | None = None
 

@@ -17,13 +17,16 @@ from tests.contract.broker_place import (
     envelope,
     failed,
 )
+from tests.contract.rabbit_place import HYBRIDS, RabbitParties
 
 from quorate.core.clock import Chance
 from quorate.core.errors import InvalidInput
 from quorate.queue.decide import after_cancel, after_success
 from quorate.queue.events import TaskDied, TasksTakenBack
 from quorate.queue.model import TaskPriority, TaskState
+from quorate.queue.patience import RetryPolicy
 from quorate.queue.ports import Finished, Parcel, RollCall
+from quorate.resilience.backoff import constant
 from quorate.wire.redis import Wire, open_wire
 
 WITHIN_S = 5.0
@@ -31,20 +34,37 @@ HIGH, NORMAL, LOW = TaskPriority.HIGH, TaskPriority.NORMAL, TaskPriority.LOW
 
 
 @pytest.fixture
-async def wire(redis_url: str, namespace: str) -> AsyncIterator[Wire]:
-    wire = await open_wire(redis_url, namespace=namespace)
+async def wire(queue_url: str, namespace: str) -> AsyncIterator[Wire | RabbitParties]:
+    if queue_url.startswith("amqp"):
+        transport, _, state = queue_url.partition(" ")
+        parties = RabbitParties(transport, namespace)
+        if state:
+            yield await parties.with_state(state)
+        else:
+            yield parties
+        await parties.stop()
+        return
+    wire = await open_wire(queue_url, namespace=namespace)
     yield wire
     await wire.stop()
 
 
 @pytest.fixture
-def ann(wire: Wire) -> Party:
-    return Party(wire, "ann")
+async def ann(wire: Wire | RabbitParties) -> Party:
+    return await party_on(wire, "ann")
 
 
 @pytest.fixture
-def bob(wire: Wire) -> Party:
-    return Party(wire, "bob")
+async def bob(wire: Wire | RabbitParties) -> Party:
+    return await party_on(wire, "bob")
+
+
+async def party_on(wire: Wire | RabbitParties, name: str) -> Party:
+    if isinstance(wire, RabbitParties):
+        return await wire.party(name)
+    if parties := HYBRIDS.get(wire):
+        return await parties.hybrid(name)
+    return Party(wire, name)
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
@@ -56,6 +76,9 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
 # -- in and out ------------------------------------------------------------------------
 
 
+@pytest.mark.differs_on_rabbit(
+    "what was sent to one worker no other has; see test_broker_rabbit"
+)
 async def test_a_task_is_claimed_once_and_in_order(ann, bob):
     ids = await ann.puts(3)
 
@@ -66,6 +89,7 @@ async def test_a_task_is_claimed_once_and_in_order(ann, bob):
     assert [lease.attempt for lease in first] == [1, 1]
 
 
+@pytest.mark.differs_on_rabbit("there are no results")
 async def test_a_settled_task_leaves_only_its_result(ann):
     (task,) = await ann.puts()
     (lease,) = await ann.takes()
@@ -80,6 +104,7 @@ async def test_a_settled_task_leaves_only_its_result(ann):
     assert not await ann.keys() & {"job", "own", "r1", "att"}
 
 
+@pytest.mark.differs_on_rabbit("what comes back is a copy at the end")
 async def test_tokens_grow_from_claim_to_claim(ann, bob):
     await ann.puts(3)
 
@@ -90,6 +115,7 @@ async def test_tokens_grow_from_claim_to_claim(ann, bob):
     assert tokens == sorted(set(tokens))
 
 
+@pytest.mark.differs_on_rabbit("ids are told apart where tasks run")
 async def test_enqueueing_the_same_id_twice_changes_nothing(ann):
     first = await ann.broker.enqueue([Parcel("a", 1, 0, envelope(1))])
     again = await ann.broker.enqueue(
@@ -100,12 +126,14 @@ async def test_enqueueing_the_same_id_twice_changes_nothing(ann):
     assert [lease.id for lease in await ann.takes()] == ["a", "b"]
 
 
+@pytest.mark.differs_on_rabbit("ids are told apart where tasks run")
 async def test_an_id_twice_in_one_call_is_put_in_once(ann):
     parcel = Parcel("a", 1, 0, envelope(1))
 
     assert await ann.broker.enqueue([parcel, parcel]) == [True, False]
 
 
+@pytest.mark.differs_on_rabbit("it is dropped where it was done")
 @pytest.mark.parametrize("keep_s", [60.0, 0.0])
 async def test_a_finished_task_is_not_put_in_again_while_it_is_remembered(ann, keep_s):
     await ann.puts(ids=["a"])
@@ -128,6 +156,7 @@ async def test_a_batch_of_256_fits_into_one_exchange(ann):
 # -- fences ----------------------------------------------------------------------------
 
 
+@pytest.mark.differs_on_rabbit("nothing fences a completion")
 async def test_a_completion_by_a_former_owner_is_refused(ann, bob):
     await ann.puts()
     (late,) = await ann.takes()
@@ -254,6 +283,7 @@ async def test_reserved_places_take_only_urgent_tasks(ann):
     assert [lease.lane for lease in taken] == [1, 1]
 
 
+@pytest.mark.differs_on_rabbit("nothing is looked at by all workers")
 @pytest.mark.parametrize(("level", "lanes"), [(1, [0, 1]), (2, [0]), (3, [])])
 async def test_a_shed_level_stops_lanes_in_the_next_exchange(ann, level, lanes):
     for lane in range(3):
@@ -268,6 +298,7 @@ async def test_a_shed_level_stops_lanes_in_the_next_exchange(ann, level, lanes):
     assert len(await ann.takes()) == 3 - len(lanes)
 
 
+@pytest.mark.differs_on_rabbit("nothing is looked at by all workers")
 async def test_a_paused_queue_gives_nothing_and_still_settles(ann):
     await ann.puts(2)
     (lease,) = await ann.takes(1)
@@ -280,12 +311,14 @@ async def test_a_paused_queue_gives_nothing_and_still_settles(ann):
     assert len(await ann.takes()) == 1
 
 
+@pytest.mark.differs_on_rabbit("there are no shed levels")
 @pytest.mark.parametrize("level", [-1, 4, True, "1"])
 async def test_a_shed_level_that_is_none_is_refused(ann, level):
     with pytest.raises(InvalidInput, match="shed level"):
         await ann.place.admin.shed(level)
 
 
+@pytest.mark.differs_on_rabbit("a look tells of what has come to the worker")
 async def test_a_look_tells_depths_and_ages(ann):
     await ann.puts(2, lane=0)
     await ann.puts(1, lane=2, ids=["given"])
@@ -300,6 +333,7 @@ async def test_a_look_tells_depths_and_ages(ann):
 # -- later -----------------------------------------------------------------------------
 
 
+@pytest.mark.differs_on_rabbit("delays are whole seconds")
 async def test_a_delayed_task_is_ready_when_it_is_due_and_not_before(ann):
     await ann.puts(delay_s=0.15)
 
@@ -314,6 +348,7 @@ async def _has_some(party: Party) -> bool:
     return bool(await party.takes())
 
 
+@pytest.mark.differs_on_rabbit("there are no states of single tasks")
 async def test_a_failed_task_comes_back_with_its_record(ann):
     await ann.puts()
     (lease,) = await ann.takes()
@@ -333,6 +368,22 @@ async def test_a_failed_task_comes_back_with_its_record(ann):
     assert not await ann.keys() & {"job", "own", "att", "due"}
 
 
+@pytest.mark.differs_on_rabbit("the broker promotes, in whole seconds")
+async def test_who_lets_a_task_rest_is_told_when_to_come_again(ann):
+    """Even without upkeep, or an idle worker would find it by chance."""
+    await ann.puts(2)
+    first, second = await ann.takes()
+    slow = RetryPolicy(3, constant(60.0))
+    request = await ann.request(
+        0, failed(first, Chance(1)), failed(second, Chance(1), slow)
+    )
+
+    answer = await ann.broker.exchange(replace(request, upkeep=False))
+
+    assert answer.due_in_s == 0.02
+
+
+@pytest.mark.differs_on_rabbit("it is the last of its lane")
 async def test_a_task_given_back_is_the_first_of_its_lane_and_owes_nothing(ann):
     first, *_ = await ann.puts(3)
     (lease,) = await ann.takes(1)
@@ -343,6 +394,7 @@ async def test_a_task_given_back_is_the_first_of_its_lane_and_owes_nothing(ann):
     assert not again.has_record
 
 
+@pytest.mark.differs_on_rabbit("the broker promotes")
 async def test_promotion_is_bounded_and_tells_that_there_is_more(ann):
     await ann.puts(150, delay_s=0.001)
     await until(lambda: _is_due(ann))
@@ -362,6 +414,7 @@ async def _is_due(party: Party) -> bool:
 # -- the dead --------------------------------------------------------------------------
 
 
+@pytest.mark.differs_on_rabbit("the first death is forgiven")
 async def test_tasks_of_a_dead_session_go_back_to_the_front_with_a_crash(ann, bob):
     ids = await ann.puts(3)
     taken = await ann.takes(2)
@@ -379,6 +432,7 @@ async def test_tasks_of_a_dead_session_go_back_to_the_front_with_a_crash(ann, bo
     ]
 
 
+@pytest.mark.differs_on_rabbit("the broker cleans")
 async def test_a_living_session_is_not_cleaned(ann, bob):
     await ann.puts()
     (lease,) = await ann.takes()
@@ -389,6 +443,7 @@ async def test_a_living_session_is_not_cleaned(ann, bob):
     assert (await ann.settles(done(lease))).stale == ()
 
 
+@pytest.mark.differs_on_rabbit("the broker cleans")
 async def test_many_tasks_of_a_dead_session_are_taken_back_in_parts(ann, bob):
     await ann.puts(35)
     taken = await ann.takes(35)
@@ -401,6 +456,7 @@ async def test_many_tasks_of_a_dead_session_are_taken_back_in_parts(ann, bob):
     assert len(await bob.takes(50)) == 35
 
 
+@pytest.mark.differs_on_rabbit("the broker blames all; see test_broker_rabbit")
 async def test_who_has_not_begun_is_not_blamed(ann, bob):
     await ann.puts()
     (lease,) = await ann.takes()
@@ -420,6 +476,7 @@ async def test_who_has_not_begun_is_not_blamed(ann, bob):
     assert (await Party(ann.wire, "dan").takes())[0].crashes == 2
 
 
+@pytest.mark.differs_on_rabbit("the first death is forgiven")
 async def test_a_task_that_kills_every_worker_is_set_aside(ann):
     (task,) = await ann.puts()
     for turn in range(CONFIG.crash_budget):
@@ -438,6 +495,7 @@ async def test_a_task_that_kills_every_worker_is_set_aside(ann):
     assert [e.reason for e in ann.events if isinstance(e, TaskDied)] == ["poison"]
 
 
+@pytest.mark.differs_on_rabbit("there is no index")
 async def test_the_index_has_a_session_as_long_as_it_has_claims(ann):
     await ann.puts()
     (lease,) = await ann.takes()
@@ -449,6 +507,7 @@ async def test_the_index_has_a_session_as_long_as_it_has_claims(ann):
     assert not await ann.is_indexed()
 
 
+@pytest.mark.differs_on_rabbit("there is no index")
 async def test_leaving_with_claims_keeps_the_index(ann):
     await ann.puts()
     (lease,) = await ann.takes()
@@ -458,6 +517,7 @@ async def test_leaving_with_claims_keeps_the_index(ann):
     assert await ann.is_indexed()
 
 
+@pytest.mark.differs_on_rabbit("the broker cleans")
 async def test_cleaning_removes_every_trace_of_the_session(ann, bob):
     await ann.puts()
     (lease,) = await ann.takes()
@@ -474,6 +534,7 @@ async def test_cleaning_removes_every_trace_of_the_session(ann, bob):
 # -- the roll call ---------------------------------------------------------------------
 
 
+@pytest.mark.differs_on_rabbit("claims are made in the worker")
 async def test_a_claim_that_nobody_knows_of_goes_back(ann):
     await ann.puts(2)
     known, stranded = await ann.takes()
@@ -488,6 +549,7 @@ async def test_a_claim_that_nobody_knows_of_goes_back(ann):
     assert not again.has_record
 
 
+@pytest.mark.differs_on_rabbit("claims are made in the worker")
 async def test_a_claim_in_an_answer_that_was_not_had_is_left_alone(ann):
     await ann.puts()
     (lease,) = await ann.takes()
@@ -498,6 +560,7 @@ async def test_a_claim_in_an_answer_that_was_not_had_is_left_alone(ann):
     assert (await ann.settles(done(lease))).stale == ()
 
 
+@pytest.mark.differs_on_rabbit("claims are made in the worker")
 async def test_a_roll_call_that_was_overtaken_does_nothing(ann):
     await ann.puts(2)
     (first,) = await ann.takes(1)
@@ -509,6 +572,7 @@ async def test_a_roll_call_that_was_overtaken_does_nothing(ann):
     assert (await ann.broker.stats()).running[NORMAL] == 2
 
 
+@pytest.mark.differs_on_rabbit("the broker cannot be asked")
 async def test_a_task_that_the_server_does_not_know_is_named(ann):
     me = await ann.join()
 
@@ -517,6 +581,7 @@ async def test_a_task_that_the_server_does_not_know_is_named(ann):
     assert answer.lost == ("ghost",)
 
 
+@pytest.mark.differs_on_rabbit("workers do not know of each other")
 async def test_names_of_living_workers_are_told(ann, bob):
     me, you = await ann.join(), await bob.join()
     await bob.place.claims.roll_call(RollCall(you, [], (0, 0), ["send", "pack"]))
@@ -538,6 +603,7 @@ async def test_the_roll_call_of_a_dead_session_does_nothing(ann):
 # -- waiting and cancelling ------------------------------------------------------------
 
 
+@pytest.mark.differs_on_rabbit("nothing can be cancelled")
 async def test_a_waiting_task_is_cancelled_at_once(ann):
     first, second = await ann.puts(2)
 
@@ -549,6 +615,7 @@ async def test_a_waiting_task_is_cancelled_at_once(ann):
     assert "att" not in await ann.keys()
 
 
+@pytest.mark.differs_on_rabbit("nothing can be cancelled")
 async def test_a_delayed_task_is_cancelled_without_a_trace(ann):
     (task,) = await ann.puts(delay_s=60)
 
@@ -557,6 +624,7 @@ async def test_a_delayed_task_is_cancelled_without_a_trace(ann):
     assert not await ann.keys() & {"job", "due", "att"}
 
 
+@pytest.mark.differs_on_rabbit("nothing can be cancelled")
 async def test_the_worker_of_a_running_task_is_told_to_stop_it(ann, bob):
     heard: list[bytes] = []
     await ann.wire.inbox.subscribe(ann.channel, heard.append)
@@ -565,7 +633,7 @@ async def test_the_worker_of_a_running_task_is_told_to_stop_it(ann, bob):
 
     assert await bob.broker.cancel(task) is TaskState.RUNNING
 
-    await until(lambda: _is(heard, [b"c" + task.encode()]))
+    await until(lambda: _is(heard, [f"c{QUEUE}\n{task}".encode()]))
     roll = RollCall(lease.session, [task], (1, 0), [])
     assert (await ann.place.claims.roll_call(roll)).unwanted == (task,)
     await ann.settles(Finished(lease, after_cancel(60.0)))
@@ -577,6 +645,7 @@ async def _is(heard: list[bytes], wanted: list[bytes]) -> bool:
     return heard == wanted
 
 
+@pytest.mark.differs_on_rabbit("nothing can be cancelled")
 async def test_what_is_over_or_unknown_is_not_cancelled(ann):
     (task,) = await ann.puts()
     (lease,) = await ann.takes()
@@ -586,6 +655,7 @@ async def test_what_is_over_or_unknown_is_not_cancelled(ann):
     assert await ann.broker.cancel("nobody") is None
 
 
+@pytest.mark.differs_on_rabbit("nothing can be cancelled")
 async def test_an_id_cancelled_in_its_lane_may_be_enqueued_again_later(ann, wire):
     await ann.puts(ids=["a", "b"])
     await ann.broker.cancel("a")
@@ -598,6 +668,7 @@ async def test_an_id_cancelled_in_its_lane_may_be_enqueued_again_later(ann, wire
     assert await ann.takes() == []
 
 
+@pytest.mark.differs_on_rabbit("there are no results")
 async def test_who_waits_is_told_when_the_task_is_over(ann, bob):
     heard: list[bytes] = []
     await bob.wire.inbox.subscribe(bob.channel, heard.append)
@@ -614,6 +685,9 @@ async def test_who_waits_is_told_when_the_task_is_over(ann, bob):
     assert "wait" not in await ann.keys()
 
 
+@pytest.mark.differs_on_rabbit(
+    "tasks come one by one, and so do bells", also_with_redis=True
+)
 async def test_idle_workers_are_rung_one_for_eight_tasks(ann, bob):
     heard: list[bytes] = []
     for party in (ann, bob):
@@ -628,6 +702,7 @@ async def test_idle_workers_are_rung_one_for_eight_tasks(ann, bob):
     assert not await ann.keys() & {"bell", "bellh"}
 
 
+@pytest.mark.differs_on_rabbit("the broker sends tasks, not bells")
 async def test_a_bell_of_a_dead_process_is_passed_over(ann, bob):
     heard: list[bytes] = []
     await ann.exchange(8, bell=True)
@@ -640,6 +715,7 @@ async def test_a_bell_of_a_dead_process_is_passed_over(ann, bob):
     await until(lambda: _is(heard, [b"w" + QUEUE.encode()]))
 
 
+@pytest.mark.differs_on_rabbit("the broker sends tasks, not bells")
 async def test_who_has_room_for_urgent_tasks_only_is_rung_for_those_only(ann):
     heard: list[bytes] = []
     await ann.wire.inbox.subscribe(ann.channel, heard.append)
@@ -652,6 +728,7 @@ async def test_who_has_room_for_urgent_tasks_only_is_rung_for_those_only(ann):
     await until(lambda: _is(heard, [b"w" + QUEUE.encode()]))
 
 
+@pytest.mark.differs_on_rabbit("the broker sends tasks, not bells")
 async def test_nobody_is_rung_for_a_lane_that_is_shed(ann):
     await ann.place.admin.shed(1)
     await ann.exchange(8, bell=True)
@@ -661,6 +738,7 @@ async def test_nobody_is_rung_for_a_lane_that_is_shed(ann):
     assert "bell" in await ann.keys()
 
 
+@pytest.mark.differs_on_rabbit("the broker sends tasks, not bells")
 async def test_a_delayed_task_rings_only_if_it_is_due_first(ann):
     heard: list[bytes] = []
     await ann.wire.inbox.subscribe(ann.channel, heard.append)
@@ -697,6 +775,7 @@ async def test_dead_letters_are_listed_replayed_and_purged(ann):
     assert (await ann.takes())[0].lane == 2
 
 
+@pytest.mark.differs_on_rabbit("there are no states of single tasks")
 async def test_a_dead_task_is_not_put_in_again_and_says_why_it_died(ann):
     await ann.puts(ids=["a"])
     (lease,) = await ann.takes()
@@ -719,6 +798,7 @@ async def test_replay_and_purge_of_all_go_on_past_one_part(ann):
     assert not await ann.keys() & {"job", "err", "dead", "att"}
 
 
+@pytest.mark.differs_on_rabbit("there are no states of single tasks")
 async def test_only_so_many_dead_letters_are_kept(wire):
     party = Party(wire, "ann", replace(CONFIG, dead_letters_max=2))
     ids = await party.puts(5)
@@ -741,6 +821,7 @@ async def test_an_unreadable_envelope_is_listed_without_a_payload(ann):
     assert (letter.name, letter.payload) == ("", None)
 
 
+@pytest.mark.differs_on_rabbit("the age of a waiting task is not told")
 async def test_stats_count_every_place(ann):
     await ann.puts(2, lane=0)
     await ann.puts(2, lane=1)
@@ -759,6 +840,7 @@ async def test_stats_count_every_place(ann):
     assert taken[0].lane == 1
 
 
+@pytest.mark.differs_on_rabbit("there are no states of single tasks")
 async def test_it_can_be_explained_where_a_task_is(ann):
     admin = ann.place.admin
     first, second = await ann.puts(2)
@@ -781,6 +863,7 @@ async def test_it_can_be_explained_where_a_task_is(ann):
     assert await admin.explain("nobody") is None
 
 
+@pytest.mark.differs_on_rabbit("progress is not kept")
 async def test_a_report_on_a_task_that_is_not_ours_is_refused(ann, bob):
     await ann.puts()
     (lease,) = await ann.takes()
@@ -790,6 +873,7 @@ async def test_a_report_on_a_task_that_is_not_ours_is_refused(ann, bob):
     assert not await ann.place.claims.begin(lease)
 
 
+@pytest.mark.differs_on_rabbit("there is no audit")
 async def test_an_audit_puts_back_what_is_in_no_place(ann, wire):
     await ann.puts(3, ids=["a", "b", "c"])
     await wire.calls.command("LREM", f"{ann.tag}:j:{QUEUE}:r1", 1, "b")
@@ -803,6 +887,7 @@ async def test_an_audit_puts_back_what_is_in_no_place(ann, wire):
     assert (await ann.settles(done(lease))).stale == ()
 
 
+@pytest.mark.differs_on_rabbit("there is no audit")
 async def test_an_audit_finds_claims_of_the_dead_that_no_index_names(ann, bob, wire):
     await ann.puts()
     (lease,) = await ann.takes()

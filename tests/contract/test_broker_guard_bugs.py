@@ -202,7 +202,7 @@ BUGS = [
         "_EXCHANGE",
         "gate.burst + math.floor((guards.at - gate.tat) / gate.interval)",
         "gate.burst + math.ceil((guards.at - gate.tat) / gate.interval)",
-        rates.test_the_rest_comes_in_order_and_not_too_soon,
+        rates.test_a_rate_that_is_used_up_stays_so,
     ),
     Bug(
         "who waits is not remembered to be waiting",
@@ -286,8 +286,8 @@ BUGS = [
     Bug(
         "a second wave overtakes the first",
         "_EXCHANGE",
-        "if guests_of(guards, name, invited) > 0 then",
-        "if false then",
+        "  if guests > 0 then",
+        "  if false then",
         rates.test_many_who_wait_for_the_end_of_a_pause_all_come,
     ),
     Bug(

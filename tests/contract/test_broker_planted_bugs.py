@@ -106,6 +106,13 @@ BUGS = [
         contract.test_a_paused_queue_gives_nothing_and_still_settles,
     ),
     Bug(
+        "who lets a task rest is not told when to come again",
+        "_EXCHANGE",
+        "local due = guards.rest and math.ceil(guards.rest) or -1",
+        "local due = -1",
+        contract.test_who_lets_a_task_rest_is_told_when_to_come_again,
+    ),
+    Bug(
         "everything that is due is promoted at once",
         "_EXCHANGE",
         "'-inf', now, 'LIMIT', 0, 100)",

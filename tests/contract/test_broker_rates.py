@@ -78,6 +78,16 @@ async def test_the_rest_comes_in_order_and_not_too_soon(ann):
     assert ann.wire.clock.monotonic() - began >= 6 / 50 - 0.002
 
 
+async def test_a_rate_that_is_used_up_stays_so(ann):
+    guards = guarded(rate=Rate(1, per_s=3600, burst=2, key="k"))
+    await ann.puts(2, guards=guards)
+    assert len(await ann.takes()) == 2
+
+    await ann.puts(1, guards=guards)
+
+    assert await ann.takes() == []
+
+
 async def test_other_keys_and_who_has_none_pass(ann):
     await ann.puts(ids=["a", "b"], guards=guarded(rate=HOURLY))
     await ann.puts(ids=["c"], guards=guarded(rate=Rate(1, per_s=3600, key="other")))
@@ -217,6 +227,28 @@ async def test_a_new_rate_is_for_those_who_wait_already(ann):
     await ann.place.admin.limit(Rate(1000, burst=10), task="mail")
 
     assert await collect(ann, 4) == list("bcde")
+
+
+async def test_nothing_is_left_of_a_rate_that_is_lifted(ann):
+    await ann.place.admin.limit(Rate(50, burst=1), task="mail")
+    await ann.puts(ids=list("abc"), name="mail")
+    assert await collect(ann, 1) == ["a"]
+
+    async def is_let_in() -> bool:
+        await ann.exchange(0)
+        return (await ann.broker.stats()).depth > 0
+
+    await until(is_let_in)
+    await ann.place.admin.limit(None, task="mail")
+
+    assert await collect(ann, 2) == ["b", "c"]
+
+    async def all_gone() -> bool:
+        await ann.exchange(0)
+        left = await ann.wire.calls.command("KEYS", f"{ann.keys_begin}*:t:mail")
+        return not left and "alarms" not in await ann.keys()
+
+    await until(all_gone)
 
 
 async def test_guarded_tasks_have_a_name_too(ann):

@@ -13,8 +13,9 @@ from quorate.core.lifecycle import Tasks
 from quorate.queue.decide import after_cancel, after_success
 from quorate.queue.envelope import Before, read_before, read_header, read_payload
 from quorate.queue.flow import Plan, plan_chain, plan_group, with_before
+from quorate.queue.guards import Slot, Unique
 from quorate.queue.model import Lease, Task, TaskPriority, TaskState
-from quorate.queue.ports import Finished
+from quorate.queue.ports import Finished, RollCall
 from quorate.queue.producer import Producer
 from quorate.wire.redis import Wire, open_wire
 
@@ -180,6 +181,21 @@ async def test_a_completion_that_comes_too_late_sets_nothing_off(ann, bob):
 
     assert not late.alive
     assert given_to(await takes_one(bob, "b")) == "in time"
+
+
+async def test_a_claim_that_was_given_to_another_sets_nothing_off(ann, bob):
+    """The session lives, but the task is somebody else's by now."""
+    await chains(ann, "a", "b")
+    old = await takes_one(ann, "a")
+    await ann.place.claims.roll_call(RollCall(old.session, [], (1, 0), []))
+    new = await takes_one(bob, "a")
+
+    answer = await ann.settles(ended(old, b'"old"'))
+    assert answer.stale == (old.id,)
+    assert await ann.takes() == []
+
+    await bob.settles(ended(new, b'"new"'))
+    assert given_to(await takes_one(bob, "b")) == "new"
 
 
 @pytest.mark.parametrize("end", [died, cancelled])
@@ -363,6 +379,36 @@ async def test_asking_for_the_same_group_again_changes_nothing(ann):
     assert await leftovers(ann) == set()
 
 
+async def test_steps_may_need_a_slot(ann):
+    slot = Slot("printer", 1)
+    members = [a_task("a", slot=slot), a_task("b", slot=slot)]
+    plan = plan_group(members, a_task("last", slot=slot), packed(ann), "flow", "stop")
+    await ann.place.flows.put_in(plan)
+
+    for name in ("a", "b"):
+        await ann.settles(ended(await takes_one(ann, name), b"1"))
+
+    last = await takes_one(ann, "last")
+    assert given_to(last) == [1, 1]
+    await ann.settles(done(last))
+    assert await leftovers(ann) == set()
+
+
+async def test_a_step_with_a_slot_that_is_called_off_leaves_nothing(ann):
+    slot = Slot("printer", 1)
+    members = [a_task("a"), a_task("b", slot=slot), a_task("c", slot=slot)]
+    plan = plan_group(members, a_task("last", slot=slot), packed(ann), "flow", "stop")
+    await ann.place.flows.put_in(plan)
+    leases = await takes(ann)
+    assert set(leases) == {"a", "b"}
+
+    await ann.settles(died(leases["a"]), cancelled(leases["b"]))
+
+    assert await ann.takes() == []
+    await ann.place.dead_letters.purge()
+    assert await leftovers(ann) == set()
+
+
 # -- what is refused -------------------------------------------------------------------
 
 
@@ -373,6 +419,7 @@ async def test_asking_for_the_same_group_again_changes_nothing(ann):
         [a_task("a"), Task(name="b", queue="elsewhere")],
         [a_task("a"), a_task("b", id="one")],
         [a_task("a"), a_task("b", delay_s=1.0)],
+        [a_task("a"), a_task("b", unique=Unique("b"))],
         [a_task("a", flow="p"), a_task("b")],
         [a_task("a")] * 101,
     ],

@@ -12,11 +12,13 @@ import pytest
 from quorate.backend import Backend
 from quorate.core.errors import InvalidInput, ResultPending, TaskFailed
 from quorate.queue.declared import Declared, async_task
+from quorate.queue.door import config_of
 from quorate.queue.events import ScheduleFired
 from quorate.queue.manager import QueueManager
-from quorate.queue.model import QueueConfig, RetryPolicy, Task, TaskState
+from quorate.queue.model import PRIORITIES, QueueConfig, RetryPolicy, Task, TaskState
 from quorate.queue.timetable import Cron, Every
 from quorate.resilience.backoff import constant
+from quorate.settings.load import load_settings
 from quorate.testing.heard import Heard
 
 WITHIN_S = 10.0
@@ -147,6 +149,7 @@ async def test_a_schedule_fires_in_even_steps(working, heard):
     assert record.fired >= 2
     assert record.schedule.timetable == Every(1.0)
     assert max(event.late_s for event in heard.all(ScheduleFired)) < 1.0
+    assert working.counts().fired_total >= 2
 
 
 async def test_schedules_are_listed_paused_resumed_and_removed(queue):
@@ -214,6 +217,28 @@ def test_a_declared_function_with_a_timetable_needs_no_arguments():
 
         @async_task(name="flows.needy", when=Every(1.0))
         async def needy(number: int) -> None: ...
+
+
+# -- named queues ----------------------------------------------------------------------
+
+
+async def test_the_settings_name_three_queues_and_each_has_all_lanes(
+    redis_url, namespace
+):
+    """A queue's name says nothing about the priority of what is in it."""
+    config = config_of(load_settings(environ={}))
+    assert config.queues == ("default", "high_priority", "low_priority")
+    backend = Backend(redis_url, namespace=namespace)
+    async with backend, QueueManager(backend, config) as queue:
+        for name in config.queues:
+            for priority in PRIORITIES:
+                await queue.enqueue_task("flows.later", queue=name, priority=priority)
+            stats = await queue.stats(name)
+            assert stats.ready == dict.fromkeys(PRIORITIES, 1)
+
+        await queue.start_workers(in_process=True)
+
+        await until(lambda: queue.counts().done_total == 9)
 
 
 # -- at a time -------------------------------------------------------------------------

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-from tests.contract.broker_place import CONFIG, QUEUE, Party, done
+from tests.contract.broker_place import CONFIG, QUEUE, Party, died, done
 
 from quorate.core.clock import Chance
 from quorate.core.events import Event
@@ -16,12 +15,10 @@ from quorate.core.lifecycle import Tasks
 from quorate.queue.events import FiringsMissed, ScheduleFired, ScheduleUnreadable
 from quorate.queue.model import Task, TaskState
 from quorate.queue.producer import Producer
-from quorate.queue.redis import schedules
 from quorate.queue.schedule import Schedule, ScheduleRecord, read, written
 from quorate.queue.scheduler import IDLE_LOOK_S, LOOK_S, Bench, Scheduler
 from quorate.queue.timetable import Every
 from quorate.wire.redis import Wire, open_wire
-from quorate.wire.scripts import Script
 
 STEP_S = 3600.0
 
@@ -48,6 +45,7 @@ class Keeper:
         self.scheduler._stores[QUEUE] = self.store
 
     async def tick(self) -> float:
+        self.scheduler.wake()
         return await self.scheduler.tick()
 
     async def puts(self, name: str = "tidy", *, ago_s: float = 1.0, **rules) -> None:
@@ -111,35 +109,14 @@ async def test_any_number_of_keepers_fire_once(wire):
     assert sum(story.tasks for story in stories) == await keepers[0].depth() == 20
 
 
-def without_comparing(script: Script) -> Script:
-    """A planted bug: whoever writes is taken, whatever was written meanwhile."""
-    guard = "elseif before ~= given[2] then\n  return 0\n"
-    return changed(script, guard, "")
+async def test_even_unguarded_a_firing_is_one_task(ann, bob):
+    """Its id follows from the schedule and the moment, whoever decides."""
+    await ann.puts()
+    ((words, _),) = (await ann.store.due(1)).records
 
+    ids = {keeper.scheduler._parcel(read(words), 1.0).id for keeper in (ann, bob)}
 
-def changed(script: Script, old: str, new: str) -> Script:
-    text = script.text.replace(old, new)
-    assert text != script.text
-    sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-    return replace(
-        script, text=text, sha=sha, bare=text, bare_sha=sha, sharded=text,
-        sharded_sha=sha,
-    )  # fmt: skip
-
-
-async def test_without_comparing_two_would_fire(wire, monkeypatch):
-    """Seen red: the test above catches it."""
-    monkeypatch.setattr(schedules, "_MOVE", without_comparing(schedules._MOVE))
-    keepers = [Keeper(wire, f"k{number}") for number in range(8)]
-    await keepers[0].puts()
-
-    for _ in range(3):
-        await asyncio.gather(*(keeper.tick() for keeper in keepers))
-
-    stories = [event for keeper in keepers for event in keeper.heard(ScheduleFired)]
-    assert len(stories) > 1
-    # The id is derived from the firing: even then it is one task.
-    assert await keepers[0].depth() == 1
+    assert len(ids) == 1
 
 
 async def test_a_firing_that_was_lost_on_the_way_is_repeated_and_counts_once(ann):
@@ -171,6 +148,16 @@ async def test_a_task_that_is_not_over_keeps_the_next_from_firing(ann):
     assert (await ann.record()).skipped == 1
     assert [event.skipped for event in ann.heard(FiringsMissed)] == [1]
     assert await ann.depth() == 1
+
+
+async def test_a_task_that_was_set_aside_does_not_hold_the_next_up(ann):
+    await ann.puts()
+    await ann.tick()
+    await ann.party.settles(*map(died, await ann.party.takes()))
+
+    ((_, is_busy),) = (await ann.store.one("tidy")).records
+
+    assert not is_busy
 
 
 async def test_the_end_of_the_last_task_is_seen(ann):

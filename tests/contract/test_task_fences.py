@@ -68,18 +68,19 @@ async def test_a_handler_that_has_lost_its_task_can_write_no_more(
     queue, config, backend, heard
 ):
     """It goes on although it was told to stop; whoever has the task now is not hurt."""
-    began, go_on, came = asyncio.Event(), asyncio.Event(), []
+    began, told, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    came = []
 
     async def stubborn(_payload: None) -> None:
         if began.is_set():
             await config.set("made.by", "the second")
             return
         began.set()
-        while not go_on.is_set():
-            try:
-                await go_on.wait()
-            except asyncio.CancelledError:
-                continue
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            told.set()
+        await go_on.wait()
         for write in (
             config.set("made.by", "the first"),
             queue.enqueue_task("never"),
@@ -100,6 +101,7 @@ async def test_a_handler_that_has_lost_its_task_can_write_no_more(
     await RedisSessions(backend.wire.calls).end(tag, lost)
     backend.sweeper.look_in(tag, 0.0)
     await heard(TasksTakenBack, within_s=WITHIN_S)
+    await asyncio.wait_for(told.wait(), WITHIN_S)
     go_on.set()
 
     async with asyncio.timeout(WITHIN_S):

@@ -206,8 +206,8 @@ BUGS = (
     ),
     Bug(
         "a held lock is granted",
-        "if not held or (held == 's'",
-        "if true or (held == 's'",
+        "if not grace and (not held or (held == 's'",
+        "if true or (not held or (held == 's'",
         waits_are_cancelled,
     ),
     Bug(
@@ -236,8 +236,8 @@ BUGS = (
     ),
     Bug(
         "nobody is told of its grant",
-        "tell(is[5], 'granted'",
-        "local _ = lines(is[5], 'granted'",
+        "redis.call('PUBLISH', base .. 'to:' .. session,",
+        "string.len(base .. 'to:' .. session,",
         one_waits_for_another,
     ),
     Bug(

@@ -20,11 +20,14 @@ from tests.servers import Server
 
 from quorate.backend import Backend
 from quorate.core.errors import TaskFailed
+from quorate.queue import decide
 from quorate.queue.events import WorkerLost
 from quorate.queue.guards import Rate, Slot, Unique
 from quorate.queue.manager import QueueManager
 from quorate.queue.model import QueueConfig, Task, TaskPriority
+from quorate.queue.ports import Parcel
 from quorate.queue.views import QueueStats
+from quorate.resilience.backoff import constant
 from quorate.testing.heard import Heard
 
 QUICK = QueueConfig(concurrency=16, poll_s=30.0)
@@ -262,6 +265,39 @@ async def test_of_many_who_ask_at_once_one_is_put_in(
         await managers[0].start_workers(in_process=True)
         await managers[0].result(ids[0], wait_s=5)
         assert await managers[1].enqueue_task("work", 1, unique=Unique("k")) != ids[0]
+
+
+async def test_what_nobody_reads_or_knows_is_set_aside_with_the_reason(
+    server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decide, "BOUNCES", constant(0.01))
+
+    async def work(_payload: None) -> None:
+        return None
+
+    async with workers(server.url, namespace, work, 1) as (queue,):
+        broker = queue.place().broker
+        await broker.enqueue(
+            [
+                Parcel("scribble", 1, 0.0, b"\xff\x00"),
+                Parcel("empty", 1, 0.0, b""),
+                Parcel("guarded", 1, 0.0, b"!s|1|0|k"),
+                Parcel("garbled", 1, 0.0, b'!s|x|\n{"v":1,"n":"work"}\n{'),
+            ]
+        )
+        await queue.enqueue_task("nobody knows", task_id="unknown")
+        await queue.start_workers(in_process=True)
+        async with asyncio.timeout(10):
+            while len(letters := await queue.dead_letters.list()) < 5:
+                await asyncio.sleep(0.01)
+
+    assert {letter.id: letter.reason for letter in letters} == {
+        "scribble": "undecodable",
+        "empty": "undecodable",
+        "guarded": "undecodable",
+        "garbled": "undecodable",
+        "unknown": "unknown_task",
+    }
 
 
 async def test_of_31_neighbours_of_a_poison_task_none_is_set_aside(

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,8 +17,12 @@ from tests.integration import worker_tasks as tasks
 from tests.servers import Server
 
 from quorate.backend import Backend
+from quorate.core.errors import TaskFailed
+from quorate.lease.lease import LeaseTerms
+from quorate.queue.events import TasksTakenBack
 from quorate.queue.manager import QueueManager
 from quorate.queue.model import QueueConfig, TaskState
+from quorate.testing.heard import Heard
 
 ROOT = Path(__file__).resolve().parents[2]
 FOREVER_S = 60.0
@@ -52,11 +56,17 @@ class Command:
 
 
 @asynccontextmanager
-async def quorate(url: str, namespace: str, *words: str) -> AsyncIterator[Command]:
-    environment = os.environ | {
-        "QUORATE_NAMESPACE": namespace,
-        "QUORATE_LOGGING__FORMAT": "json",
-    }
+async def quorate(
+    url: str, namespace: str, *words: str, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[Command]:
+    environment = (
+        os.environ
+        | dict(environ or {})
+        | {
+            "QUORATE_NAMESPACE": namespace,
+            "QUORATE_LOGGING__FORMAT": "json",
+        }
+    )
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-c", "from quorate.cli.main import main; main()"),
@@ -176,3 +186,70 @@ async def test_what_cannot_be_imported_is_told_before_anything_starts(
     assert command.process.returncode == 1
     assert b"No module named 'no_such_module'" in said
     assert b"worker.started" not in said
+
+
+async def test_a_cpu_task_that_kills_its_process_leaves_worker_and_neighbours_alone(
+    private_server: Server, namespace: str, heard: Heard
+) -> None:
+    config = QueueConfig(crash_budget=2)
+    backend = Backend(private_server.url, namespace=namespace, emit=heard.emit)
+    async with backend, QueueManager(backend, config) as queue:
+        await queue.start_workers(in_process=True)
+        bad, slow = await tasks.burst(), await tasks.whoami(0.3)
+        burnt = await tasks.burn(1000)
+
+        pid, total = await queue.result(burnt)
+        assert (pid != os.getpid(), total) == (True, 332833500)
+        assert await queue.result(slow) == os.getpid()
+        with pytest.raises(TaskFailed, match="poison"):
+            await queue.result(bad)
+        letters = await queue.dead_letters.list()
+
+    assert [(each.id, each.attempt) for each in letters] == [(bad, 1)]
+    assert "exit code 7" in letters[0].error
+    assert heard.count(TasksTakenBack) == 0
+
+
+async def test_a_task_restarts_elsewhere_when_worker_and_supervisor_are_gone(
+    private_server: Server, namespace: str
+) -> None:
+    """Nobody saw them die but the server: within the session's time and 1.5 s.
+
+    With the default session of 15 s that is 16.5 s.
+    """
+    ttl_s = 1.5
+    terms = LeaseTerms(ttl_s=ttl_s, renew_every_s=0.4, retry_every_s=0.1)
+    sessions = {
+        "QUORATE_SESSION__TTL_S": str(ttl_s),
+        "QUORATE_SESSION__RENEW_EVERY_S": "0.4",
+    }
+    backend = Backend(private_server.url, namespace=namespace, terms=terms)
+    async with (
+        backend,
+        QueueManager(backend, QueueConfig()) as queue,
+        quorate(
+            private_server.url, namespace, "--processes", "1", environ=sessions
+        ) as command,
+    ):
+        (child,) = await command.hears("worker.started")
+        task = await tasks.whoami(FOREVER_S)
+
+        async def it_runs() -> bool:
+            return f"-{child['pid']}-" in (await queue.explain(task)).why
+
+        await until(it_runs)
+        await queue.start_workers(in_process=True)
+        command.process.kill()
+        os.kill(child["pid"], signal.SIGKILL)
+        killed_at = time.monotonic()
+
+        async def it_runs_here() -> bool:
+            return f"-{os.getpid()}-" in (await queue.explain(task)).why
+
+        await until(it_runs_here)
+        took_s = time.monotonic() - killed_at
+        told = await queue.explain(task)
+        await queue.cancel(task)
+
+    assert took_s <= ttl_s + 1.5
+    assert (told.attempt, told.crashes) == (1, 1)

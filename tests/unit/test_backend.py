@@ -188,5 +188,5 @@ def test_a_consul_url_is_checked_before_anything_is_opened() -> None:
 def test_what_needs_a_redis_says_so_on_consul() -> None:
     backend = Backend("consul://localhost")
 
-    with pytest.raises(MissingCapability, match="only locks"):
+    with pytest.raises(MissingCapability, match="only the locks"):
         _ = backend.wire

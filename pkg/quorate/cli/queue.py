@@ -10,7 +10,7 @@ from quorate.node import Node
 from quorate.queue.model import DEFAULT_QUEUE, PRIORITIES, TaskPriority
 from quorate.queue.views import QueueStats
 
-from . import queue_dead, queue_top
+from . import queue_dead, queue_schedules, queue_top
 from .shown import Shown
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command("top")(queue_top.top)
 app.command("dlq")(queue_dead.dlq)
 app.command("replay")(queue_dead.replay)
 app.command("purge")(queue_dead.purge)
+app.add_typer(queue_schedules.app, name="schedules")
 
 QueueName = Annotated[str, typer.Argument(help="The name of the queue.")]
 InQueue = Annotated[

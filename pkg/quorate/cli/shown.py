@@ -86,6 +86,15 @@ class Shown:
             return None
         return datetime.fromtimestamp(wall_s, UTC).isoformat(timespec="milliseconds")
 
+    def moment(self, wall_s: float) -> str:
+        """A moment to come: local time for people, ISO 8601 in UTC for machines."""
+        if self.as_json:
+            return datetime.fromtimestamp(wall_s, UTC).isoformat(
+                timespec="milliseconds"
+            )
+        local = datetime.fromtimestamp(wall_s, UTC).astimezone()
+        return local.strftime("%Y-%m-%d %H:%M:%S")
+
     @staticmethod
     def complain(error: QuorateError) -> None:
         """An error, its reason and its cure, on standard error."""

@@ -128,8 +128,7 @@ Was: TypeAlias = Literal["held", "waiting", "unknown"]
 """What a claim was when it was ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class GrantNotice:
+class GrantNotice(NamedTuple):
     """News: the waiter `id` holds the lock since the server's `server_s`."""
 
     name: str

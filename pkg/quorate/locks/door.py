@@ -41,7 +41,7 @@ async def get_lock_manager(
     household = Household()
     await household.start(backend)
     manager = LockManager.over(
-        backend.server,
+        backend.lock_server,
         backend.session,
         config or config_of(settings),
         emit,

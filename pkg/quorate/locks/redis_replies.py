@@ -40,6 +40,7 @@ def place_of(keys: Keyspace, name: str) -> tuple[str, tuple[str, ...], str]:
     return tag, (sessions_key(tag),), key_name(name)
 
 
+@lru_cache(maxsize=4096)
 def shown_name(key: str) -> str:
     """The name again; of a long one only its beginning and its digest are left."""
     return key if _HASHED.search(key) else unquote(key)

@@ -8,7 +8,7 @@ wherever they stand.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
@@ -31,6 +31,7 @@ class LogSettings:
     level: Level = "info"
     format: Literal["json", "console"] = "json"
     service: str = "quorate"
+    leave_out: frozenset[str] = frozenset()
 
 
 def configure_logs(
@@ -65,10 +66,17 @@ def configure_logs(
     return logger.bind(service=settings.service)
 
 
-def log_events(logger: FilteringBoundLogger) -> Callable[[Event], None]:
-    """A listener that writes each event as one line at the event's own level."""
+def log_events(
+    logger: FilteringBoundLogger, leave_out: Collection[str] = ()
+) -> Callable[[Event], None]:
+    """A listener that writes each event as one line at the event's own level.
+
+    Not those whose names are to be left out.
+    """
 
     def write(event: Event) -> None:
+        if event.name in leave_out:
+            return
         facts = {
             f"fact_{name}" if name in RESERVED else name: value
             for name, value in event.facts().items()

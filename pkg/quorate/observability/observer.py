@@ -36,7 +36,8 @@ class Observer:
     async def start(self) -> None:
         """Listen from now on. Raises `OSError` if the port is taken."""
         if self._logs is not None:
-            write = log_events(configure_logs(self._logs))
+            logger = configure_logs(self._logs)
+            write = log_events(logger, self._logs.leave_out)
             self._leave.append(self._listen(write))
         self._leave.append(self._listen(self.metrics.count))
         if self._port is not None:

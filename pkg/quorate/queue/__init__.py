@@ -11,6 +11,7 @@ await queue_manager.start_workers(worker_count=4)
 async def schedule_medical_resource(user_id: str, requirements: dict): ...
 """
 
+from .aside import own_process
 from .context import TaskContext
 from .counts import QueueCounts
 from .declared import Declared, async_task
@@ -39,6 +40,7 @@ from .guards import Rate, Slot, Unique, UniqueScope
 from .manager import QueueManager
 from .model import LaneWeights, QueueConfig, QueueType, Task, TaskPriority, TaskState
 from .patience import ErrorRule, RetryPolicy
+from .ports import Audit
 from .schedule import Schedule, ScheduleRecord
 from .sights import WorkerReport, WorkerSight, WorkerState
 from .timetable import Cron, Every
@@ -46,6 +48,7 @@ from .views import DeadLetter, Explanation, QueueStats, Which
 from .workforce import WorkPlan
 
 __all__ = [
+    "Audit",
     "CompletionRefused",
     "Cron",
     "DeadLetter",
@@ -94,4 +97,5 @@ __all__ = [
     "WorkerStopped",
     "async_task",
     "get_queue_manager",
+    "own_process",
 ]

@@ -16,18 +16,19 @@ from quorate.core.errors import StoreError
 from quorate.core.lifecycle import Duty, Tasks
 
 from .ahead import Anteroom, Pace
+from .bulletin import Bulletin
 from .decide import after_cancel, after_release
 from .desk import Desk
-from .events import QueueCutOff, QueueReached, ShedChanged
 from .exchanger import Exchanger
 from .handlers import Handlers
 from .intake import Intake
 from .lanes import Slots
-from .model import Lease
+from .model import Lease, QueueConfig
 from .ports import Answer, Bell, Finished, Request
 from .quarantine import Quarantine
 from .run import Stop
 from .running import Running
+from .services import Usher
 from .tally import Bookkeeper, Tally
 
 SECOND_AT = 32
@@ -47,6 +48,8 @@ class Consumer:
         self._desk = desk
         self._tasks = tasks
         self.running = Running(desk, handlers, tasks, self._over)
+        self.usher = Usher(desk)
+        self.running.is_away = self.usher.is_away
         self._intake = Intake(desk.config, self.running)
         self._pace = Pace()
         self._anteroom = Anteroom(self._intake.places, self.running.admit, self._over)
@@ -59,12 +62,11 @@ class Consumer:
         self._duties: tuple[Duty, ...] = ()
         self._finished: deque[Finished] = deque()
         self._me: str | None = None
-        self._shed_level: int | None = None
-        self._is_draining = False
+        self._bulletin = Bulletin(desk)
+        self._is_draining = self._is_paused = False
         self._may_be_listed = True
         self._next_upkeep = self._next_look = 0.0
         self._due_at: float | None = None
-        self._away_since: float | None = None
 
     @property
     def queue(self) -> str:
@@ -139,6 +141,14 @@ class Consumer:
         self._quarantine.release()
         self.look_again()
 
+    def tune(self, config: QueueConfig, *, paused: bool) -> None:
+        """From now on so many at once, in these shares; nothing new while paused."""
+        is_new = self._intake.tune(config) or paused is not self._is_paused
+        self._is_paused = paused
+        if is_new:
+            self._bulletin.tuned(config, paused=paused)
+            self.look_again()
+
     def stop(self, task_id: str, why: Stop) -> bool:
         """Stop a task of ours, begun or not; False if there is none."""
         lease = self._anteroom.remove(task_id)
@@ -163,7 +173,7 @@ class Consumer:
         if self._me is None or not desk.session.is_alive(desk.tag, self._me):
             self._me = await desk.session.join(desk.tag)
         finished = self._take_finished(self._me)
-        is_closed = self._is_draining or self._quarantine.is_closed
+        is_closed = self._is_draining or self._is_paused or self._quarantine.is_closed
         now = desk.clock.monotonic()
         self._intake.look_ahead(self._pace.ahead(now))
         slots = NOTHING if is_closed else self._intake.free()
@@ -192,7 +202,7 @@ class Consumer:
         )
 
     def take_in(self, request: Request, answer: Answer) -> float:
-        self._reached()
+        self._bulletin.reached()
         now = self._desk.clock.monotonic()
         self.running.budgets.note(now)
         took_s = self._exchangers[request.exchanger].took_s
@@ -202,24 +212,19 @@ class Consumer:
         if not answer.alive:
             self._me = None
             return AGAIN_S
-        due_in_s = answer.due_in_s
-        if request.upkeep or due_in_s is not None:
-            self._due_at = None if due_in_s is None else now + due_in_s
+        self._look_forward(answer.due_in_s, is_all=request.upkeep)
         if not answer.is_short or not request.bell.wanted:
             self._may_be_listed = False
-        self._heed(answer.shed_level)
+        self._bulletin.shed(answer.shed_level)
         if self._desk.session.is_alive(self._desk.tag, request.session):
             self._welcome(answer.leases)
-        has_more = not (answer.is_short or answer.is_limited)
-        has_more = has_more and bool(self._intake.free().total)
-        if self._finished or (has_more and request.slots.total):
+        is_all = answer.is_short or answer.is_limited or not self._intake.free().total
+        if self._finished or (not is_all and request.slots.total):
             return 0.0
         return self.rest_s()
 
     def cut_off(self, error: StoreError) -> float:
-        if self._away_since is None:
-            self._away_since = self._desk.clock.monotonic()
-            self._desk.emit(QueueCutOff(queue=self._desk.queue, error=error.what))
+        self._bulletin.cut_off(error)
         return AGAIN_S * (0.5 + self._desk.chance.random())
 
     def rest_s(self) -> float:
@@ -228,6 +233,14 @@ class Consumer:
         if self._due_at is None or not self._intake.free().total:
             return poll_s
         return min(poll_s, max(0.001, self._due_at - self._desk.clock.monotonic()))
+
+    def _look_forward(self, due_in_s: float | None, *, is_all: bool) -> None:
+        """It is worth asking again then; `is_all`: nothing else is due before."""
+        if is_all:
+            self._due_at = None
+        if due_in_s is not None:
+            due_at = self._desk.clock.monotonic() + due_in_s
+            self._due_at = min(due_at, self._due_at or due_at)
 
     def _has_more(self) -> bool:
         """Is there enough for a second exchange beside the first?"""
@@ -279,17 +292,3 @@ class Consumer:
                 stale += 1
         self._books.refused(stale, me)
         return tuple(batch)
-
-    def _heed(self, level: int) -> None:
-        before, self._shed_level = self._shed_level, level
-        if before is not None and before != level:
-            event = ShedChanged(
-                queue=self._desk.queue, level_was=before, level_is=level
-            )
-            self._desk.emit(event)
-
-    def _reached(self) -> None:
-        if self._away_since is not None:
-            away_s = self._desk.clock.monotonic() - self._away_since
-            self._away_since = None
-            self._desk.emit(QueueReached(queue=self._desk.queue, away_s=away_s))

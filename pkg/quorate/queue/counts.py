@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WorkerTally:
-    """What came of tasks in one process, or in several; `running` is of now."""
+    """What came of tasks in one process, or in several; `running` is of now.
+
+    `postponed` retries were beyond the retry budget of their name, and rest longer.
+    """
 
     claimed_total: int = 0
     done_total: int = 0
@@ -19,11 +22,16 @@ class WorkerTally:
     stale_total: int = 0
     exchanges_total: int = 0
     running: int = 0
+    postponed_total: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """What this process and its workers did. `stale` completions were refused."""
+    """What this process and its workers did. `stale` completions were refused.
+
+    `fired` tasks are those of schedules that this process has put in; `on_disk` wait in
+    its outbox.
+    """
 
     enqueued_total: int
     claimed_total: int
@@ -36,6 +44,9 @@ class QueueCounts:
     exchanges_total: int
     running: int
     workers: int
+    postponed_total: int = 0
+    fired_total: int = 0
+    on_disk: int = 0
 
 
 def added_up(tallies: Iterable[WorkerTally]) -> WorkerTally:

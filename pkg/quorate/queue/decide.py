@@ -75,10 +75,24 @@ def after_failure(
     return Move(MoveKind.RETRY, delay_s=delay_s, record=record, body=body)
 
 
+def after_crash(lease: Lease, budget: int, why: str) -> Move:
+    """Its own process died under it: again after a rest, until the budget is spent."""
+    crashes = lease.crashes + 1
+    if crashes >= budget:
+        return dead(lease, DeadReason.POISON, f"{crashes} processes died: {why}")
+    record = (lease.failures, crashes, lease.bounces)
+    return Move(MoveKind.BACK, delay_s=ELSEWHERE_S, record=record)
+
+
 def after_release(lease: Lease, delay_s: float = 0.0) -> Move:
     """Given back without having been finished: nothing is counted against it."""
     record = (lease.failures, lease.crashes, lease.bounces)
     return Move(MoveKind.BACK, delay_s=delay_s, record=record)
+
+
+def after_hold(lease: Lease, service: str) -> Move:
+    """Set aside until `service` is up: nothing is counted against it."""
+    return Move(MoveKind.HELD, body=service.encode())
 
 
 def after_cancel(keep_s: float) -> Move:

@@ -9,6 +9,7 @@ from quorate.core.events import Emit
 from quorate.lease.session import Session
 
 from .crew import Crew, Nobody
+from .held import HeldTasks, IsUp
 from .model import QueueConfig
 from .ports import Broker, Claims
 
@@ -18,7 +19,8 @@ class Desk:
     """One queue, and the tools to work on it.
 
     `channel` is where this process hears messages; `peers` is how many queues it
-    serves, which share its idle traffic.
+    serves, which share its idle traffic. `is_up` knows how services are, `held` the
+    tasks that wait for them.
     """
 
     queue: str
@@ -33,3 +35,5 @@ class Desk:
     chance: Chance
     peers: int = 1
     crew: Crew = field(default_factory=Nobody)
+    is_up: IsUp | None = None
+    held: HeldTasks | None = None

@@ -5,13 +5,14 @@ Addresses and limits come from the settings where the call does not give them.
 
 from __future__ import annotations
 
-from quorate.core.errors import MissingCapability
+from quorate.core.errors import InvalidInput
 from quorate.core.events import Emit, silent
 from quorate.core.lifecycle import Household
 from quorate.resilience.backoff import exponential
 from quorate.settings.backing import backend_for
 from quorate.settings.load import load_settings
 from quorate.settings.tree import Settings
+from quorate.wire.urls import RABBIT, scheme_of
 
 from .manager import QueueManager
 from .model import LaneWeights, QueueConfig, QueueType
@@ -19,35 +20,69 @@ from .patience import RetryPolicy
 
 
 async def get_queue_manager(
-    kind: QueueType = QueueType.REDIS,
+    kind: QueueType | str = QueueType.REDIS,
     url: str | None = None,
     *,
+    state: str | None = None,
     config: QueueConfig | None = None,
     emit: Emit = silent,
     settings: Settings | None = None,
 ) -> QueueManager:
     """A queue manager that is ready for use, with a session of its own.
 
-    Without `url` the address is that of the settings. Close it with `await
-    manager.stop()`, or use it with `async with`. Raises `InvalidUrl`,
-    `InvalidSettings`, `StoreUnavailable`, and `MissingCapability` for a kind that this
-    version cannot use.
+    Instead of a kind the address alone will do: `get_queue_manager("amqp://…")`.
+    Without one it is that of the settings. With `state`, a Redis, tasks travel over
+    RabbitMQ and their state is kept there. Close it with `await manager.stop()`, or use
+    it with `async with`. Raises `InvalidUrl`, `InvalidSettings`, `StoreUnavailable`,
+    and `MissingCapability` for what the server cannot do.
     """
-    if kind is not QueueType.REDIS:
-        raise MissingCapability(
-            f"QueueType.{kind.name} cannot be used yet.",
-            "The RabbitMQ backend is not part of this version.",
-            "Use QueueType.REDIS.",
-        )
     settings = settings or load_settings()
-    url = url or settings.messaging.redis.url.reveal()
-    backend = backend_for(url, settings, emit)
+    url, state = _addresses(kind, url, state, settings)
+    backends = [backend_for(each, settings, emit) for each in (state, url) if each]
     household = Household()
-    await household.start(backend)
-    manager = QueueManager(backend, config or config_of(settings), emit)
+    await household.start(*backends)
+    manager = QueueManager(
+        backends[0],
+        config or config_of(settings),
+        emit,
+        transport=backends[1] if state else None,
+    )
     await household.start(manager)
     manager.owns_backend()
     return manager
+
+
+def _addresses(
+    kind: QueueType | str, url: str | None, state: str | None, settings: Settings
+) -> tuple[str, str]:
+    """Where the tasks are, and where their state is if that is elsewhere."""
+    messaging = settings.messaging
+    if isinstance(kind, str):
+        url, kind = kind, QueueType.RABBITMQ if is_rabbit(kind) else QueueType.REDIS
+    if kind is QueueType.REDIS:
+        url = url or messaging.redis.url.reveal()
+    elif url is None:
+        url = messaging.rabbitmq.url.reveal()
+        if messaging.rabbitmq.keep_state:
+            state = state or messaging.redis.url.reveal()
+    if is_rabbit(url) != (kind is QueueType.RABBITMQ):
+        raise InvalidInput(
+            f"QueueType.{kind.name} does not go with {scheme_of(url)}://.",
+            "",
+            "Give the address alone: get_queue_manager(url).",
+        )
+    if state and kind is QueueType.REDIS:
+        raise InvalidInput(
+            "state is given, and the queue is on Redis.",
+            "There a queue keeps its own state.",
+            "Leave it out.",
+        )
+    return url, state or ""
+
+
+def is_rabbit(url: str) -> bool:
+    """Does this address name a RabbitMQ?"""
+    return scheme_of(url) in RABBIT
 
 
 def config_of(settings: Settings) -> QueueConfig:

@@ -181,6 +181,33 @@ class ScheduleUnreadable(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TasksHeldBack(Event):
+    """Tasks that need this service are set aside until it is up again."""
+
+    level: ClassVar[str] = "warning"
+    queue: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TasksTakenUp(Event):
+    """The service is up, and the tasks that waited for it are ready again."""
+
+    queue: str
+    service: str
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueTuned(Event):
+    """The configuration has changed how this process works on a queue."""
+
+    queue: str
+    concurrency: int
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxFilling(Event):
     """The server is away, and tasks are kept on disk until it is back."""
 

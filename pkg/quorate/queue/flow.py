@@ -183,6 +183,8 @@ def _check(steps: Sequence[Task], most: int, what: str, on_failure: OnFailure) -
         if step.id is not None or step.at is not None or step.delay_s:
             faults.append(f"{step.name} has an id, a delay or a time of its own")
         if step.unique is not None:
+            faults.append(f"{step.name} is unique: another task could take its place")
+        if step.unique is not None:
             faults.append(f"{step.name} has a unique key")
     if on_failure not in get_args(OnFailure):
         faults.append(f"on_failure = {on_failure!r}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from quorate.core.errors import InvalidInput
 from quorate.core.names import check_name
 
+from .aside import runs_aside
 from .patience import RetryPolicy
 from .references import reference_of
 
@@ -30,6 +31,8 @@ class Handler:
     takes_context: bool
     timeout_s: float | None = None
     retry: RetryPolicy | None = None
+    service: str | None = None
+    runs_aside: bool = False
 
 
 class Handlers:
@@ -49,6 +52,7 @@ class Handlers:
         *,
         timeout_s: float | None = None,
         retry: RetryPolicy | None = None,
+        service: str | None = None,
     ) -> Handler:
         """Let `function` do the tasks called `name`.
 
@@ -71,8 +75,11 @@ class Handlers:
             )
         handler = Handler(
             name, function, _is_async(function), _takes_context(name, function),
-            timeout_s, retry,
+            timeout_s, retry, service and check_name(service, "service"),
+            runs_aside(function),
         )  # fmt: skip
+        if handler.runs_aside:
+            _check_aside(handler)
         self._by_name[name] = handler
         return handler
 
@@ -85,6 +92,16 @@ class Handlers:
             name: reference_of(handler.function)
             for name, handler in self._by_name.items()
         }
+
+
+def _check_aside(handler: Handler) -> None:
+    reference_of(handler.function)
+    if handler.takes_context:
+        raise InvalidInput(
+            f"The handler of {handler.name!r} cannot run in a process of its own.",
+            "It takes a context, which stays with the worker.",
+            "Let it take the payload alone.",
+        )
 
 
 def _is_async(function: HandlerFunction) -> bool:

@@ -32,13 +32,15 @@ way, two exchanges share the places as long as there is plenty to do: the server
 on one while this process works on the tasks of the other."""
 
 
+Terms = tuple[int, float, LaneRules]
+
+
 class Intake:
     """What one queue's worker may take in next."""
 
     def __init__(self, config: QueueConfig, running: Running) -> None:
-        self._concurrency = config.concurrency
-        self._rules = LaneRules(config.weights, config.age_floor_s, config.strict)
-        self._reserved = reserved_slots(config.concurrency, config.reserved_for_high)
+        self._terms: Terms | None = None
+        self.tune(config)
         self._running = running
         self._asked: dict[int, Slots] = {}
         self._shares = Shares()
@@ -64,6 +66,15 @@ class Intake:
         if not (is_worth_it and self._is_plenty):
             return MOST_AT_ONCE
         return min(half, MOST_AT_ONCE)
+
+    def tune(self, config: QueueConfig) -> bool:
+        """So many places, and who may have them; False if nothing is new in that."""
+        rules = LaneRules(config.weights, config.age_floor_s, config.strict)
+        terms = (config.concurrency, config.reserved_for_high, rules)
+        is_new, self._terms = terms != self._terms, terms
+        self._concurrency, self._rules = config.concurrency, rules
+        self._reserved = reserved_slots(config.concurrency, config.reserved_for_high)
+        return is_new
 
     @property
     def has_room_for_second(self) -> bool:

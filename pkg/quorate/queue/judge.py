@@ -11,9 +11,11 @@ import math
 from quorate.core.codec import encode
 from quorate.core.errors import InvalidPayload, TaskTimeout
 
+from .aside import ProcessDied
 from .decide import (
     Failure,
     after_cancel,
+    after_crash,
     after_failure,
     after_release,
     after_success,
@@ -71,6 +73,9 @@ class Judge:
         """The handler raised."""
         if not run.is_read and isinstance(error, InvalidPayload):
             return dead(run.lease, DeadReason.UNDECODABLE, str(error))
+        if isinstance(error, ProcessDied):
+            budget = self._desk.config.crash_budget
+            return after_crash(run.lease, budget, str(error))
         policy = self._policy(run).for_error(error)
         return self._again(run, failure_of(error, policy), policy)
 

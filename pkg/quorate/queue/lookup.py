@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from quorate.core.errors import UnknownTask
 from quorate.core.names import check_name
 
-from .redis.queues import Place
+from .place import Place
 
 
 class Lookup:

@@ -13,19 +13,22 @@ from quorate.core.ids import new_session_id
 from quorate.core.lifecycle import Tasks
 from quorate.lease.sweeper import Room
 
+from .asking import Asking
+from .choosing import queues_on
+from .cooperating import Cooperating
 from .counts import QueueCounts
 from .declared import carry_with
 from .flowing import Flows
 from .guards import Rate, Slot, Unique
 from .handlers import HandlerFunction, Handlers
 from .looking import Looking
-from .lookup import Lookup, unknown
-from .model import DEFAULT_QUEUE, QueueConfig, Task, TaskPriority, TaskState
+from .lookup import Lookup
+from .model import DEFAULT_QUEUE, QueueConfig, Task, TaskPriority
 from .outbox import outbox_of
 from .patience import RetryPolicy
 from .plain import UNSAID
+from .ports import Broker
 from .producer import Producer
-from .redis.queues import RedisQueues
 from .scheduler import Bench, Scheduler
 from .scheduling import Scheduling
 from .scribe import Signpost
@@ -37,7 +40,7 @@ from .workforce import Outfit, Workforce, WorkPlan
 DEFAULT_WORKERS = 4
 
 
-class QueueManager(Steering, Looking, Scheduling, Flows):
+class QueueManager(Asking, Steering, Looking, Cooperating, Scheduling, Flows):
     """Queues on one open backend. `await start()` before use, `await stop()` after it.
 
     At least once: a task runs again if its worker died or lost its session, and a
@@ -51,41 +54,32 @@ class QueueManager(Steering, Looking, Scheduling, Flows):
         backend: Backend,
         config: QueueConfig | None = None,
         emit: Emit | None = None,
+        transport: Backend | None = None,
     ) -> None:
         self.config = config or QueueConfig()
         emit = emit or backend.emit
         self._emit = emit
         self._clock = backend.clock
         self._backend = backend
-        self._owns_backend = False
+        self._servers = [each for each in (transport, backend) if each is not None]
+        self._owned: list[Backend] = []
         self._tasks = Tasks(emit, backend.clock)
-        home = backend.session.id
-        self._queues = RedisQueues(backend.wire, self.config, emit, home)
+        self._queues = queues_on(backend, self.config, emit, transport)
         self._lookup = Lookup(self._queues.place, self.config.queues)
         self._mailbox = self._queues.mailbox(backend.session.id)
         self._waiting = Waiting(backend.clock)
-        self._producer = Producer(
-            lambda queue: self.place(queue).broker,
-            self.config,
-            self._tasks,
-            backend.clock,
-        )
-        self._producer.outbox = outbox_of(
-            backend, self.config, lambda queue: self.place(queue).broker
-        )
+        self._producer = Producer(self._broker, self.config, self._tasks, backend.clock)
+        self._producer.longest_attempt_s = self._queues.longest_attempt_s
+        self._producer.outbox = outbox_of(backend, self.config, self._broker)
         self._handlers = Handlers()
         self._workforce = Workforce(
             backend, self._queues, self._mailbox, self._handlers, self.config, emit
         )
-        self._scheduler = Scheduler(
-            Bench(
-                new_session_id(),
-                self._producer.pack,
-                emit,
-                backend.clock,
-                backend.chance,
-            )
+        self._workforce.transport = transport
+        bench = Bench(
+            new_session_id(), self._producer.pack, emit, backend.clock, backend.chance
         )
+        self._scheduler = Scheduler(bench)
         self._clock, self._asked = backend.clock, self
         self._leave: Callable[[], None] | None = None
 
@@ -97,6 +91,7 @@ class QueueManager(Steering, Looking, Scheduling, Flows):
             await self._producer.outbox.start()
         room = Room(clean=self._queues.clean, index_key=self._queues.index_key)
         self._backend.sweeper.add(room)
+        await self._queues.start()
         self._mailbox.on_over = self._waiting.over
         self._mailbox.on_gap = self._missed
         self._leave = carry_with(self)
@@ -114,14 +109,15 @@ class QueueManager(Steering, Looking, Scheduling, Flows):
             self._leave = None
         self._mailbox.close()
         await self._tasks.close()
+        await self._queues.stop()
         if self._producer.outbox is not None:
             await self._producer.outbox.stop()
-        if self._owns_backend:
-            await self._backend.stop()
+        for server in self._owned:
+            await server.stop()
 
     def owns_backend(self) -> None:
-        """The backend was opened for this manager alone: stop it together with it."""
-        self._owns_backend = True
+        """Its backends were opened for this manager alone: stop them together."""
+        self._owned = self._servers
 
     def outfit(self, outfit: Outfit) -> None:
         """What worker processes are told about the node to open around them."""
@@ -199,13 +195,16 @@ class QueueManager(Steering, Looking, Scheduling, Flows):
         *,
         timeout_s: float | None = None,
         retry: RetryPolicy | None = None,
+        service: str | None = None,
     ) -> None:
         """Let `handler(payload)`, or `handler(payload, context)`, do these tasks.
 
-        Register before `start_workers`. For worker processes it must be a function of
-        a module; they find it by name.
+        While `service` is down its tasks wait. Register before `start_workers`. For
+        worker processes it must be a function of a module; they find it by name.
         """
-        self._handlers.add(name, handler, timeout_s=timeout_s, retry=retry)
+        self._handlers.add(
+            name, handler, timeout_s=timeout_s, retry=retry, service=service
+        )
 
     async def start_workers(
         self,
@@ -242,48 +241,18 @@ class QueueManager(Steering, Looking, Scheduling, Flows):
 
     # -- looking ---------------------------------------------------------------------
 
-    async def result(
-        self, task_id: str, *, wait_s: float = 30.0, queue: str | None = None
-    ) -> Json:
-        """What the handler returned, waited for at most `wait_s`.
-
-        Raises `TaskFailed`, `ResultPending` or `UnknownTask`. Name the queue unless it
-        is one of the configuration's or was used by this process.
-        """
-        place = await self._lookup.find(task_id, queue)
-        if wait_s:
-            await self._mailbox.open(place.tag)
-        tell = self._mailbox.channel_in(place.tag)
-        return await self._waiting.result(
-            place.results, task_id, wait_s=wait_s, tell=tell
-        )
-
-    async def state(self, task_id: str, *, queue: str | None = None) -> TaskState:
-        """Where a task is now. Raises `UnknownTask`."""
-        place = await self._lookup.find(task_id, queue)
-        state = (await place.results.find(task_id)).state
-        if state is None:
-            raise unknown(task_id, (place.queue,))
-        return state
-
-    async def cancel(self, task_id: str, *, queue: str | None = None) -> TaskState:
-        """Stop a task: at once if it waits; if it runs, its worker is told to stop it.
-
-        Returns its state after that: CANCELLED, RUNNING (told), or its end.
-        """
-        place = await self._lookup.find(task_id, queue)
-        state = await place.broker.cancel(task_id)
-        if state is None:
-            raise unknown(task_id, (place.queue,))
-        return state
-
     def counts(self) -> QueueCounts:
         """Counts of this process and its workers, without asking the server."""
         return QueueCounts(
             enqueued_total=self._producer.enqueued,
             workers=len(self._workforce.pids),
+            fired_total=self._scheduler.fired,
+            on_disk=self._producer.outbox.waiting if self._producer.outbox else 0,
             **asdict(self._workforce.tally()),
         )
+
+    def _broker(self, queue: str) -> Broker:
+        return self.place(queue).broker
 
     def _missed(self) -> None:
         self._waiting.look_again()

@@ -61,7 +61,7 @@ class Measures:
         row = self._rows.get(name)
         if row is None:
             row = self._row(name)
-        row[lane * 5 + _NUMBER_OF[kind]] += 1
+        row[lane * len(OUTCOMES) + _NUMBER_OF[kind]] += 1
         row[_RUN + bisect_left(BOUNDS, run_s)] += 1
         row[_RUN_SUM] += run_s
         if wait_s is not None:

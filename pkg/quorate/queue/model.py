@@ -234,6 +234,7 @@ class MoveKind(Enum):
     RETRY = "retry"
     DEAD = "dead"
     BACK = "back"
+    HELD = "held"
     CANCELLED = "cancelled"
 
 

@@ -39,6 +39,7 @@ class HandlerOrder:
     reference: str
     timeout_s: float | None = None
     retry: Json = None
+    service: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Orders:
     modules: tuple[str, ...] = ()
     queues: tuple[str, ...] = ()
     outfit: Json = field(default=None, repr=False)
+    transport: str = field(default="", repr=False)
 
     def line(self) -> bytes:
         """The orders as they are sent."""
@@ -77,6 +79,7 @@ class Orders:
             "modules": self.modules,
             "queues": self.queues,
             "outfit": self.outfit,
+            "transport": self.transport,
         }
         return _line(facts)
 
@@ -102,6 +105,7 @@ def read_orders(line: bytes, main: ModuleType | None) -> Orders:
         modules=tuple(facts["modules"]),
         queues=tuple(facts["queues"]),
         outfit=facts["outfit"],
+        transport=facts["transport"],
     )
 
 
@@ -109,7 +113,9 @@ def order_of(handler: Handler) -> HandlerOrder:
     """A handler in words. Raises `InvalidInput` if it cannot be named."""
     retry = None if handler.retry is None else retry_facts(handler.retry)
     reference = reference_of(handler.function)
-    return HandlerOrder(handler.name, reference, handler.timeout_s, retry)
+    return HandlerOrder(
+        handler.name, reference, handler.timeout_s, retry, handler.service
+    )
 
 
 def retry_facts(policy: RetryPolicy) -> Json:

@@ -67,6 +67,7 @@ class Outbox:
         self._duty: Duty | None = None
         self._disk = asyncio.Lock()
         self._coming: Batch | None = None
+        self._is_writing = False
         self._filled = 0
 
     @property
@@ -79,7 +80,9 @@ class Outbox:
     def is_holding(self) -> bool:
         """Must a new task line up behind others?"""
         file = self._file
-        return file is not None and bool(file.waiting or self._coming)
+        return file is not None and bool(
+            file.waiting or self._coming or self._is_writing
+        )
 
     @property
     def has_room(self) -> bool:
@@ -139,7 +142,7 @@ class Outbox:
         return LOOK_AROUND_S * (0.5 + self._chance.random())
 
     async def _write(self, batch: Batch) -> None:
-        self._coming = None
+        self._coming, self._is_writing = None, True
         try:
             file = self._opened()
             was_empty = not file.waiting
@@ -156,6 +159,8 @@ class Outbox:
                 self._emit(OutboxFilling(queue=batch.held[0].queue))
                 if self._duty is not None:
                     self._duty.wake()
+        finally:
+            self._is_writing = False
 
     def _check_room(self, file: OutboxFile, batch: Batch) -> None:
         size = sum(len(each.parcel.envelope) for each in batch.held)

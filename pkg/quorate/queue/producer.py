@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from quorate.core.clock import Clock
@@ -27,6 +28,7 @@ from quorate.core.ids import new_task_id
 from quorate.core.lifecycle import Tasks
 from quorate.core.names import check_name
 
+from .capabilities import too_long
 from .envelope import Header, seal
 from .guards import guard_line
 from .model import QueueConfig, Task, TaskPriority
@@ -62,6 +64,7 @@ class Producer:
         self._good_names: set[tuple[str, str]] = set()
         self._forms = Forms(config.payload_max_bytes)
         self.enqueued = 0
+        self.longest_attempt_s = math.inf
         self.outbox: Outbox | None = None
 
     def enqueue(self, task: Task) -> asyncio.Future[str]:
@@ -151,6 +154,8 @@ class Producer:
         if task.service is not None:
             self._check_name(task.service, "service")
         check_times(task)
+        if task.timeout_s is not None and task.timeout_s > self.longest_attempt_s:
+            raise too_long(task.timeout_s, self.longest_attempt_s, task.name)
         expires_at = None if task.expires_s is None else now + task.expires_s
         header = Header(
             task.name, task.timeout_s, task.attempts, expires_at, task.keep_result_s,

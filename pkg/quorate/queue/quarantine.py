@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from quorate.core.errors import StoreError
+
 from .decide import after_release
 from .desk import Desk
 from .model import Lease
@@ -41,6 +43,7 @@ class Quarantine:
         self._finished = finished
         self._waiting: Lease | None = None
         self._alone: Lease | None = None
+        self._beginning: Lease | None = None
         self._since = 0.0
         self.is_clear: Callable[[], bool] = lambda: True
         self.on_clear: Callable[[], None] = lambda: None
@@ -53,8 +56,9 @@ class Quarantine:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The suspect that waits."""
-        return () if self._waiting is None else (self._waiting.id,)
+        """The suspect that waits, or is about to begin."""
+        found = (self._waiting, self._beginning)
+        return tuple(lease.id for lease in found if lease is not None)
 
     def receive(self, lease: Lease) -> None:
         """Take in a task with a crash on its record, or give it back if one is here."""
@@ -66,10 +70,10 @@ class Quarantine:
 
     def release(self, session: str | None = None) -> None:
         """Give back who waits; or forget it, if `session` was lost and owned it."""
-        lease = self._waiting
+        lease = self._waiting or self._beginning
         if lease is None or session not in (None, lease.session):
             return
-        self._waiting = None
+        self._waiting = self._beginning = None
         if session is None:
             self._finished(Finished(lease, after_release(lease)))
 
@@ -94,8 +98,19 @@ class Quarantine:
         return LOOK_S
 
     async def _begin(self, lease: Lease) -> None:
-        self._alone, self._since = lease, self._desk.clock.monotonic()
-        if await self._desk.claims.begin(lease):
+        """Mark it as begun and run it, unless it was released meanwhile."""
+        self._alone = self._beginning = lease
+        self._since = self._desk.clock.monotonic()
+        try:
+            is_ours = await self._desk.claims.begin(lease)
+        except StoreError:
+            # Whether it is marked is not known; asking again does no harm.
+            self._alone, self._waiting = None, self._beginning
+            raise
+        finally:
+            still_here, self._beginning = self._beginning is lease, None
+        if is_ours and still_here:
             self._running.admit(lease)
         else:
             self._alone = None
+            self.on_clear()

@@ -20,9 +20,10 @@ from quorate.core.fence import enter_fence
 from quorate.core.lifecycle import Tasks
 
 from .ages import age_of
+from .aside import Aside
 from .context import TaskContext, deadline
 from .deadlines import Deadlines
-from .decide import after_release, dead, when_unknown
+from .decide import after_hold, after_release, dead, when_unknown
 from .desk import Desk
 from .envelope import read_header, read_payload
 from .events import TaskTimedOut
@@ -59,9 +60,11 @@ class Running:
         self._urgent = 0
         self._deadlines: Deadlines[Run] = Deadlines(self._expired)
         self._threads: ThreadPoolExecutor | None = None
+        self._aside = Aside()
         self._judge = Judge(desk)
         self.measures = Measures()
         self.known_elsewhere: frozenset[str] = frozenset()
+        self.is_away: Callable[[str], bool] = lambda _service: False
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -104,6 +107,10 @@ class Running:
             # Lost with an earlier session and still tidying up: not twice at once.
             self._end(lease, after_release(lease, TIDY_UP_S))
             return
+        service = header.service or handler.service
+        if service is not None and self.is_away(service):
+            self._end(lease, after_hold(lease, service))
+            return
         run = Run(lease, header, payload, handler, self._desk.tag)
         run.limit_s = self._judge.limit_s(run)
         run.admitted_at = asyncio.get_running_loop().time()
@@ -138,6 +145,7 @@ class Running:
 
     def close(self) -> None:
         self._deadlines.close()
+        self._aside.close()
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -195,6 +203,8 @@ class Running:
             args = (payload, run.context)
         else:
             args = (payload,)
+        if handler.runs_aside:
+            return await self._aside.run(handler.function, args, kwargs)
         if handler.is_async:
             return await cast("Awaitable[object]", handler.function(*args, **kwargs))
         return await self._in_thread(handler, args, kwargs)

@@ -18,6 +18,7 @@ from quorate.core.errors import InvalidInput
 from quorate.core.ids import new_task_id
 from quorate.core.names import check_name
 
+from .guards import Rate, Slot, Unique, UniqueScope
 from .model import PRIORITIES, Task, TaskPriority
 from .timetable import Cron, Every
 
@@ -215,9 +216,11 @@ def written(record: ScheduleRecord) -> bytes:
             "timeout_s": task.timeout_s,
             "attempts": task.attempts,
             "expires_s": task.expires_s,
+            "deadline_s": task.deadline_s,
             "keep_result_s": task.keep_result_s,
             "is_call": task.is_call,
             "service": task.service,
+            **_guard_facts(task),
         },
         "due": record.due,
         "owed": list(record.owed),
@@ -257,15 +260,31 @@ def read(words: bytes) -> ScheduleRecord:
         ) from error
 
 
+def _guard_facts(task: Task) -> dict[str, Json]:
+    unique, slot, rate = task.unique, task.slot, task.rate
+    return {
+        "unique": unique and [unique.key, unique.scope.value, unique.window_s],
+        "slot": slot and [slot.key, slot.limit],
+        "rate": rate and [rate.limit, rate.per_s, rate.burst, rate.key],
+    }
+
+
 def _schedule(facts: Json) -> Schedule:
     kind, *words = facts["when"]
     missed, overlap, late_s, most = facts["rules"]
     task: Json = dict(facts["task"])
+    unique, slot, rate = (task.pop(what) for what in ("unique", "slot", "rate"))
     priority: TaskPriority = PRIORITIES[task.pop("priority")]
     return Schedule(
         name=facts["name"],
         timetable=Cron(*words) if kind == "cron" else Every(*words),
-        task=Task(**task, priority=priority),
+        task=Task(
+            **task,
+            priority=priority,
+            unique=unique and Unique(unique[0], UniqueScope(unique[1]), unique[2]),
+            slot=slot and Slot(*slot),
+            rate=rate and Rate(rate[0], per_s=rate[1], burst=rate[2], key=rate[3]),
+        ),
         missed=missed,
         overlap=overlap,
         late_s=late_s,

@@ -24,11 +24,12 @@ from .schedule import ScheduleRecord, Turn, read, turn, written
 from .schedule_store import ScheduleStore
 
 MOST_AT_ONCE = 50
-LOOK_S = 5.0
+LOOK_S = 10.0
 """At least so often, in case that somebody has put down a schedule that is due soon."""
 
+AGAIN_S = 0.5
 IDLE_LOOK_S = 20.0
-"""Where there are no schedules at all."""
+"""Where there are no schedules at all; so often one of the queues is looked at."""
 
 APART_S = 0.05
 """Who looks after the same schedules wakes up within so long of each other, not at
@@ -58,6 +59,8 @@ class Scheduler:
         self._stores: dict[str, ScheduleStore] = {}
         self._tasks: Tasks | None = None
         self._duty: Duty | None = None
+        self._look_at: dict[str, float] = {}
+        self._is_woken = False
         self._turns = 0
         self._strange: set[bytes] = set()
         self.fired = 0
@@ -73,6 +76,7 @@ class Scheduler:
 
     def wake(self) -> None:
         """Something may be due earlier than was known."""
+        self._is_woken = True
         if self._duty is not None:
             self._duty.wake()
 
@@ -83,12 +87,14 @@ class Scheduler:
             self._tasks = self._duty = None
 
     async def tick(self) -> float:
-        """One look at every queue. Returns the seconds until the next one is due."""
-        waits = [
-            await self._look(queue, store)
-            for queue, store in tuple(self._stores.items())
-        ]
-        return min(waits, default=IDLE_LOOK_S)
+        """A look at each queue whose time has come. Returns the seconds to the next."""
+        clock, is_woken = self._bench.clock, self._is_woken
+        self._is_woken = False
+        for queue, store in tuple(self._stores.items()):
+            if is_woken or clock.monotonic() >= self._look_at.get(queue, 0.0):
+                rest_s = await self._look(queue, store)
+                self._look_at[queue] = clock.monotonic() + rest_s
+        return max(0.0, min(self._look_at.values()) - clock.monotonic())
 
     async def _look(self, queue: str, store: ScheduleStore) -> float:
         spread_s = APART_S * self._bench.chance.random()
@@ -99,12 +105,16 @@ class Scheduler:
                 for words, is_busy in looked.records
             ]
         except (StoreUnavailable, OutcomeUnknown):
-            return LOOK_S * (0.1 + spread_s)
+            return AGAIN_S + spread_s
         if any(seen_to):
             # What they come to next is known only after another look.
             return spread_s
         if looked.next_in_s is None and not looked.records:
-            return IDLE_LOOK_S * (0.75 + 0.5 * self._bench.chance.random())
+            return (
+                IDLE_LOOK_S
+                * len(self._stores)
+                * (0.75 + 0.5 * self._bench.chance.random())
+            )
         return min(looked.next_in_s or LOOK_S, LOOK_S) + spread_s
 
     async def _see_to(

@@ -37,25 +37,28 @@ class Scribe:
 
     async def tick(self) -> float:
         """One report."""
-        session = self._consumer.session
-        mine = self._report(session or "")
-        is_busy = bool(mine.running or mine.rate)
-        rest_s = AT_LEAST_EVERY_S if mine == self._told else IDLE_S
-        if session is None or (
-            self._told is not None
-            and (mine == self._told or not is_busy)
-            and self._at < self._told_at + rest_s
-        ):
-            return LOOK_S
+        desk = self._desk
         try:
-            await self._desk.crew.report(mine)
+            session = self._consumer.session or await desk.session.join(desk.tag)
+            mine = self._report(session)
+            if self._is_told(mine):
+                return LOOK_S
+            await desk.crew.report(mine)
             if self._at >= self._next_used:
-                await self._desk.crew.used()
+                await desk.crew.used()
                 self._next_used = self._at + USED_EVERY_S
         except (StoreUnavailable, OutcomeUnknown):
             return LOOK_S
         self._told, self._told_at = mine, self._at
         return LOOK_S
+
+    def _is_told(self, mine: WorkerReport) -> bool:
+        """Is there no need to say this now?"""
+        if self._told is None:
+            return False
+        is_same, is_busy = mine == self._told, mine.running or mine.rate
+        rest_s = AT_LEAST_EVERY_S if is_same else 0.0 if is_busy else IDLE_S
+        return self._at < self._told_at + rest_s
 
     def _report(self, session: str) -> WorkerReport:
         tally, now = self._consumer.tally, self._desk.clock.monotonic()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from .guards import Rate
 from .lookup import Lookup
 from .model import DEFAULT_QUEUE
+from .place import Place
 from .ports import DeadLetters
-from .redis.queues import Place
 
 
 class Steering:

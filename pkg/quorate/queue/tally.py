@@ -37,6 +37,7 @@ _FIELD = {
     MoveKind.RETRY: "retried",
     MoveKind.DEAD: "dead",
     MoveKind.BACK: "back",
+    MoveKind.HELD: "back",
     MoveKind.CANCELLED: "cancelled",
 }
 

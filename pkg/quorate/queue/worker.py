@@ -20,11 +20,13 @@ from .counts import WorkerTally, added_up
 from .desk import Desk
 from .handlers import Handlers
 from .measures import Rows, together
+from .model import QueueConfig
 from .redis.mailbox import Mailbox
 from .roll_caller import RollCaller
 from .run import Stop
 from .scribe import Scribe
 from .tally import Tally
+from .tuning import TuningOf
 
 BEAT_S = 0.02
 CLEAN_UP_S = 5.0
@@ -83,6 +85,8 @@ class Worker:
             self._desks.append(desk)
             self._tasks.employ(RollCaller(desk, consumer, self._handlers))
             self._tasks.employ(Scribe(desk, consumer))
+            if desk.is_up is not None:
+                consumer.usher.wake = self._tasks.employ(consumer.usher).wake
             consumer.start()
 
     async def stop(self, grace_s: float) -> None:
@@ -107,6 +111,12 @@ class Worker:
         self._consumers.clear()
         self._desks.clear()
 
+    def tune(self, config: QueueConfig, tuning_of: TuningOf) -> None:
+        """Work as `tuning_of` says of each queue, beyond what `config` says of all."""
+        for queue, consumer in self._consumers.items():
+            tuning = tuning_of(queue)
+            consumer.tune(tuning.applied(config), paused=tuning.paused)
+
     def hurry(self) -> None:
         """While it stops: wait no longer for running tasks."""
         self._is_hurried = True
@@ -125,7 +135,13 @@ class Worker:
             return sum(getattr(tally, name) for tally in tallies)
 
         counts = {f"{name}_total": total(name) for name in Tally.__slots__}
-        return added_up((self._before, WorkerTally(**counts, running=running)))
+        budgets = (each.running.budgets for each in self._consumers.values())
+        now = WorkerTally(
+            **counts,
+            running=running,
+            postponed_total=sum(each.postponed for each in budgets),
+        )
+        return added_up((self._before, now))
 
     def rows(self) -> Rows:
         """The measures of all queues since this process began."""
@@ -137,8 +153,11 @@ class Worker:
         if consumer is not None:
             consumer.ring()
 
-    def _cancelled(self, task_id: str) -> None:
-        for consumer in self._consumers.values():
+    def _cancelled(self, about: str) -> None:
+        """An id alone would not do: each queue has ids of its own."""
+        queue, _, task_id = about.partition("\n")
+        consumer = self._consumers.get(queue)
+        if consumer is not None:
             consumer.stop(task_id, Stop.CANCEL)
 
     def _lost(self, tag: str, session: str) -> None:

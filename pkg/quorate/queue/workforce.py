@@ -11,22 +11,24 @@ from quorate.core.codec import Json
 from quorate.core.errors import InvalidInput, MissingCapability, QuorateError
 from quorate.core.events import Emit
 from quorate.core.lifecycle import to_the_end
-from quorate.wire.sessions import RedisSessions
 
+from .capabilities import too_long
 from .counts import WorkerTally, added_up
 from .declared import all_declared
 from .desk import Desk
 from .handlers import Handlers
+from .held import IsUp
 from .measures import Rows, together
 from .model import QueueConfig
 from .orders import Orders, order_of
+from .place import Queues
 from .post import Patience, Tools
 from .recycling import Recycler, RecycleTerms
 from .redis.mailbox import Mailbox
-from .redis.queues import RedisQueues
 from .references import main_module
 from .sights import WorkerSight
 from .supervisor import Lookout, Supervisor
+from .tuning import UNTUNED, TuningOf
 from .worker import Worker
 
 MOST_WORKERS = 1024
@@ -57,7 +59,7 @@ class Workforce:
     def __init__(
         self,
         backend: Backend,
-        queues: RedisQueues,
+        queues: Queues,
         mailbox: Mailbox,
         handlers: Handlers,
         config: QueueConfig,
@@ -71,8 +73,11 @@ class Workforce:
         self._worker = Worker(backend.session, mailbox, handlers, emit, backend.clock)
         self._supervisor: Supervisor | None = None
         self._before = WorkerTally()
+        self._tuning_of: TuningOf = lambda _queue: UNTUNED
+        self._is_up: IsUp | None = None
         self._rows_before: Rows = {}
         self.outfit: Outfit = lambda: None
+        self.transport: Backend | None = None
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -106,6 +111,15 @@ class Workforce:
         """Each worker process as it stands now."""
         return self._supervisor.sights() if self._supervisor is not None else ()
 
+    def tune(self, tuning_of: TuningOf) -> None:
+        """Work as this says from now on."""
+        self._tuning_of = tuning_of
+        self._worker.tune(self._config, tuning_of)
+
+    def heed_services(self, is_up: IsUp) -> None:
+        """Who is asked how services are, by workers that start from now on."""
+        self._is_up = is_up
+
     def queues_served(self) -> tuple[str, ...]:
         """The configured queues, and those that declared tasks name."""
         names = dict.fromkeys(self._config.queues)
@@ -118,6 +132,7 @@ class Workforce:
         self._take_declared()
         served = plan.queues or self.queues_served()
         await self._worker.start([self._desk(queue, len(served)) for queue in served])
+        self._worker.tune(self._config, self._tuning_of)
 
     async def start_children(self, count: int, plan: WorkPlan) -> None:
         """Work in `count` processes. Everything is checked before one is started."""
@@ -130,7 +145,7 @@ class Workforce:
             )
         self._take_declared()
         backend, config = self._backend, self._config
-        if backend.wire.scheme == "memory":
+        if backend.server.scheme == "memory":
             raise MissingCapability(
                 "memory:// has no worker processes: it lives inside this process.",
                 "",
@@ -180,6 +195,8 @@ class Workforce:
             clock=backend.clock,
             chance=backend.chance,
             peers=peers,
+            is_up=self._is_up,
+            held=place.held,
             crew=place.crew,
         )
 
@@ -187,8 +204,8 @@ class Workforce:
         backend = self._backend
         found = (self._handlers.find(name) for name in self._handlers.names)
         return Orders(
-            url=backend.wire.address.shared,
-            namespace=backend.wire.keys.namespace,
+            url=backend.server.address.shared,
+            namespace=backend.namespace,
             terms=backend.session.terms,
             config=self._config,
             handlers=tuple(order_of(handler) for handler in found if handler),
@@ -198,6 +215,7 @@ class Workforce:
             modules=plan.modules,
             queues=plan.queues,
             outfit=self.outfit(),
+            transport=self.transport.server.address.shared if self.transport else "",
         )
 
     def _take_declared(self) -> None:
@@ -208,6 +226,12 @@ class Workforce:
                 timeout_s=declared.template.timeout_s,
                 retry=declared.retry,
             )
+        longest_s = self._queues.longest_attempt_s
+        for name in self._handlers.names:
+            handler = self._handlers.find(name)
+            limit_s = handler.timeout_s if handler is not None else None
+            if limit_s is not None and limit_s > longest_s:
+                raise too_long(limit_s, longest_s, name)
 
     def _refuse_twice(self) -> None:
         if self._supervisor is not None or self._worker.is_working:
@@ -220,7 +244,7 @@ class Workforce:
     async def _bury(self, tag: str, session: str) -> None:
         """A child is gone: end its session and put its tasks back at once."""
         try:
-            await RedisSessions(self._backend.wire.calls).end(tag, session)
+            await self._backend.server.sessions().end(tag, session)
             await self._queues.clean(tag, session)
         except QuorateError:
             # The store is away as well: the session ends by itself, and the sweeper

@@ -27,6 +27,22 @@ class MessagingRedis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MessagingRabbit:
+    """The queue's own broker."""
+
+    url: SecretUrl = setting(
+        SecretUrl("amqp://localhost:5672/"),
+        "Where tasks travel while queue_type is rabbitmq.",
+        env=("RABBITMQ_URL",),
+    )
+    keep_state: bool = setting(
+        False,
+        "Keep the state of tasks in messaging.redis: results, states, cancelling, "
+        "tasks of any length.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MessagingWorkers:
     """The worker processes that `start_workers` starts."""
 
@@ -51,6 +67,7 @@ class MessagingSettings:
         "redis", "The backend that carries tasks.", env=("QUEUE_TYPE",)
     )
     redis: MessagingRedis = section(MessagingRedis)
+    rabbitmq: MessagingRabbit = section(MessagingRabbit)
     workers: MessagingWorkers = section(MessagingWorkers)
 
 

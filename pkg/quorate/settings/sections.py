@@ -175,6 +175,9 @@ class LoggingSettings:
         "console", "json for machines, console for people."
     )
     service: str = setting("quorate", "The name that each line carries.")
+    leave_out: tuple[str, ...] = setting(
+        (), "Events that are not written, by name, such as session.swept."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

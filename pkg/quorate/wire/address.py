@@ -12,7 +12,7 @@ from typing import Literal, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 Kind: TypeAlias = Literal[
-    "memory", "embedded", "redis", "sentinel", "cluster", "consul"
+    "memory", "embedded", "redis", "sentinel", "cluster", "consul", "rabbit"
 ]
 Lack: TypeAlias = Literal[
     "replicas", "failover", "cluster", "persistence", "server checks"

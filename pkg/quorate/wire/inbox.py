@@ -30,8 +30,8 @@ Resync = Callable[[], None]
 Moved = Callable[[str], None]
 """Called with a channel that this server serves no more."""
 
-PING_EVERY_S = 5.0
-SILENCE_S = 12.0
+PING_EVERY_S = 10.0
+SILENCE_S = 15.0
 REDIAL_S = 0.25
 """A lost subscription is tried again at once and then four times a second."""
 
@@ -214,10 +214,11 @@ class Inbox:
 
     def _hear(self, reply: Reply) -> None:
         self._heard_at = self._clock.monotonic()
+        if type(reply) is list and reply[0] == self._words.message:
+            for hear in tuple(self._handlers.get(reply[1], ())):
+                self._tell(hear, reply[2])
+            return
         match reply:
-            case [self._words.message, bytes(channel), bytes(body)]:
-                for hear in tuple(self._handlers.get(channel, ())):
-                    self._tell(hear, body)
             case [self._words.subscribed, bytes(channel), _]:
                 self._answered(channel)
             case [self._words.unsubscribed, bytes(channel), _]:

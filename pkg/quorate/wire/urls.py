@@ -15,10 +15,8 @@ from .address import Address
 SINGLE = ("redis", "rediss")
 SENTINEL = ("redis+sentinel", "rediss+sentinel")
 CLUSTER = ("redis+cluster", "rediss+cluster")
-SCHEMES = (*SINGLE, *SENTINEL, *CLUSTER, "embedded", "memory", "consul")
-LATER = {
-    "amqp": "The RabbitMQ backend",
-}
+RABBIT = ("amqp", "amqps")
+SCHEMES = (*SINGLE, *SENTINEL, *CLUSTER, "embedded", "memory", "consul", *RABBIT)
 
 LONGEST = 4096
 TLS_PARAMETERS = (
@@ -56,12 +54,6 @@ def scheme_of(url: object) -> str:
         return scheme
     if not _SCHEME.fullmatch(scheme):
         raise InvalidUrl("The URL does not begin with a scheme.", "", fix)
-    if scheme in LATER:
-        raise InvalidUrl(
-            f"{scheme}:// cannot be used yet.",
-            f"{LATER[scheme]} is not part of this version.",
-            fix,
-        )
     near = difflib.get_close_matches(scheme, SCHEMES, n=1, cutoff=0.5)
     meant = f"Did you mean {near[0]}://? " if near else ""
     raise InvalidUrl(f"{scheme}:// is not a backend.", "", meant + fix)

@@ -109,9 +109,13 @@ class Child:
 
     # -- tasks out -------------------------------------------------------------------
 
-    async def do_work(self, warm: int = 0) -> dict[str, Any]:
-        """Begin to work; the first `warm` tasks are not timed."""
+    async def do_work(self, warm: int = 0, burn_s: float = 0.0) -> dict[str, Any]:
+        """Begin to work; the first `warm` tasks are not timed.
+
+        Each keeps the processor busy for `burn_s`.
+        """
         COUNTER.reset(warm)
+        COUNTER.burn_s = burn_s
         self.is_working = True
         gc.collect()
         gc.freeze()

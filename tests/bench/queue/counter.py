@@ -17,6 +17,7 @@ class Counter:
     """Counts the calls of a handler in this process."""
 
     def __init__(self) -> None:
+        self.burn_s = 0.0
         self.reset(0)
 
     def reset(self, warm: int) -> None:
@@ -34,6 +35,10 @@ class Counter:
         self.count += 1
         if self.count == self.warm:
             self.began, self.cpu = _now(), time.process_time()
+        if self.burn_s:
+            ends_at = time.thread_time() + self.burn_s
+            while time.thread_time() < ends_at:
+                pass
         if payload["at"]:
             self.late.append(_now() - payload["at"])
         if not self.count % 16:

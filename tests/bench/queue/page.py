@@ -36,6 +36,7 @@ def blocks(figures: Figures) -> dict[str, str]:
     return {
         "one": tables.one(figures),
         "two": tables.two(figures),
+        "busy": tables.busy(figures),
         "distance": tables.distance(figures),
         "enqueue": tables.enqueue(figures),
         "idle": tables.idle(figures),

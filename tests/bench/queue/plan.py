@@ -22,6 +22,7 @@ from tests.bench.queue.roster import (
 from tests.bench.queue.scenarios import Size
 
 A_FEW = (OURS, TASKIQ_STREAM, SAQ)
+WORKING = (OURS, TASKIQ_STREAM, SAQ_TUNED)
 
 PLAN: tuple[Step[Size], ...] = (
     Step(
@@ -32,6 +33,20 @@ PLAN: tuple[Step[Size], ...] = (
         quick=(OURS, TASKIQ_STREAM, TASKIQ_LIST, SAQ_TUNED),
     ),
     Step("two", of.throughput(2), among(BEST), rounds=2, quick=(OURS, TASKIQ_STREAM)),
+    Step(
+        "one-busy",
+        of.throughput(1, of.BURN_S),
+        WORKING,
+        rounds=2,
+        quick=(OURS,),
+    ),
+    Step(
+        "two-busy",
+        of.throughput(2, of.BURN_S),
+        WORKING,
+        rounds=2,
+        quick=(OURS,),
+    ),
     Step(
         "distance",
         of.over_a_distance,

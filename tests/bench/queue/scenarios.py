@@ -26,6 +26,8 @@ LOOK_EVERY_S = 0.05
 WORK_WITHIN_S = 25.0
 FILL_WITHIN_S = 60.0
 WARM_SHARE = 10
+BURN_S = 0.0002
+WORKING = 4_000
 SETTLE_S = 1.5
 DRIP_EVERY_S = 0.02
 BULK_CALLS = 4
@@ -57,20 +59,21 @@ Scenario = Callable[[Lab, Entry, Size], list[Run]]
 # -- tasks out -------------------------------------------------------------------------
 
 
-def throughput(workers: int) -> Scenario:
+def throughput(workers: int, burn_s: float = 0.0) -> Scenario:
     """Tasks that wait already, and processes that come and do them.
 
-    One has a processor for itself; two share both with the server.
+    One has a processor for itself; two share both with the server. Tasks may need the
+    processor for a while.
     """
 
     def run(lab: Lab, entry: Entry, size: Size) -> list[Run]:
         def window() -> Run:
-            tasks = _fill(lab, entry, size)
+            tasks = _fill(lab, entry, size, WORKING if burn_s else None)
             processor = CLIENT_PROCESSOR if workers == 1 else None
             with lab.clients(
                 *[entry] * workers, flush=False, processor=processor
             ) as children:
-                return _drain(lab, entry, children, tasks)
+                return _drain(lab, entry, children, tasks, burn_s=burn_s)
 
         return until_quiet(size, window)
 
@@ -91,8 +94,8 @@ def over_a_distance(lab: Lab, entry: Entry, size: Size) -> list[Run]:
     return until_quiet(size, window)
 
 
-def _fill(lab: Lab, entry: Entry, size: Size) -> int:
-    tasks = round(entry.options["tasks"] * size.share)
+def _fill(lab: Lab, entry: Entry, size: Size, count: int | None = None) -> int:
+    tasks = round((count or entry.options["tasks"]) * size.share)
     with lab.clients(entry) as (producer,):
         producer.ask("fill", within_s=FILL_WITHIN_S, tasks=tasks)
     return tasks
@@ -113,6 +116,7 @@ def _drain(
     children: Sequence[ChildProcess],
     tasks: int,
     helpers: Sequence[int] = (),
+    burn_s: float = 0.0,
 ) -> Run:
     warm = max(1, tasks // WARM_SHARE // len(children))
     alone: Sequence[int] | None
@@ -123,7 +127,7 @@ def _drain(
         alone = (lab.server.pid,)  # its threads wait for each other
     with lab.watching(children, helpers=helpers, alone=alone) as seen:
         for child in children:
-            child.tell("work", warm=warm)
+            child.tell("work", warm=warm, burn_s=burn_s)
         for child in children:
             child.answer()
         done, ends_at = 0, time.monotonic() + WORK_WITHIN_S

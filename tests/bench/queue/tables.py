@@ -15,6 +15,7 @@ from tests.bench.queue.roster import (
     WITH_ASYNCIO,
     WITH_BULK,
 )
+from tests.bench.spread import median
 
 COSTS = ("commands", "server reads", "client µs", "server µs")
 
@@ -36,6 +37,28 @@ def one(figures: Figures) -> str:
 
 def two(figures: Figures) -> str:
     return _rates(figures, "two", (OURS, *BEST))
+
+
+def busy(figures: Figures) -> str:
+    rows = []
+    for entry in (OURS, *BEST):
+        if not figures.told_of("one-busy", entry.key):
+            continue
+        one, two = (
+            figures.results.values(f"{n}-busy", entry.key, "result.per_s")
+            for n in ("one", "two")
+        )
+        ratio = f"{median(two) / median(one):.2f}×" if one and two else "–"
+        rows.append(
+            (
+                figures.titled("two-busy", entry.key, entry.title),
+                figures.rate("one-busy", entry.key),
+                figures.rate("two-busy", entry.key),
+                ratio,
+            )
+        )
+    heads = ("", "one process, tasks/s", "two processes, tasks/s", "two over one")
+    return table(heads, rows)
 
 
 def distance(figures: Figures) -> str:

@@ -53,7 +53,7 @@ def story(url: str) -> Iterator[list[str]]:
             ids.append(await queue.enqueue_task("fail", 3, priority=high))
             ids.append(await queue.enqueue_task("fail", 4, delay_s=600))
             ids.append(await queue.enqueue_task("fail", 5, queue="side"))
-            while len(await queue.queues()) < 2:
+            while len(await queue.queues()) < 4:
                 await asyncio.sleep(0.01)
             ready.set()
             await asyncio.to_thread(over.wait)
@@ -82,7 +82,8 @@ def said(result: Result) -> object:
 def test_all_queues_are_listed(quorate, story):
     found = {each["queue"]: each for each in said(quorate("queue", "ls"))}
 
-    assert set(found) == {"default", "side"}
+    # Other tests of this process may have declared tasks of other queues.
+    assert set(found) >= {"default", "high_priority", "low_priority", "side"}
     assert found["default"]["ready"] == {"high": 1, "normal": 0, "low": 0}
     assert (found["default"]["scheduled"], found["default"]["dead"]) == (1, 2)
 
@@ -118,11 +119,14 @@ def test_a_task_is_cancelled(quorate, story):
 
 
 def test_a_queue_is_paused_and_resumed(quorate, story):
+    def is_paused() -> bool:
+        return said(quorate("queue", "show"))["paused"] == "yes"
+
     assert said(quorate("queue", "pause"))["paused"] == "everything"
-    assert said(quorate("queue", "ls"))[0]["paused"] is True
+    assert is_paused()
     assert said(quorate("queue", "pause", "--task", "fail"))["paused"] == "fail"
     assert said(quorate("queue", "resume"))["resumed"] == "everything"
-    assert said(quorate("queue", "ls"))[0]["paused"] is False
+    assert not is_paused()
 
 
 def test_dead_letters_are_replayed_by_choice(quorate, story):
@@ -170,7 +174,7 @@ def test_an_audit_tells_what_it_mended(quorate, story, url):
 
 def test_top_looks_again_and_again(quorate, story, url):
     lines = quorate("queue", "top", "--every", "0.1", "--count", "2").output
-    assert [len(json.loads(line)) for line in lines.splitlines()] == [2, 2]
+    assert [len(json.loads(line)) >= 4 for line in lines.splitlines()] == [True] * 2
 
     words = ("queue", "top", "side", "--count", "1")
     picture = CliRunner().invoke(app, ["--url", url, *words]).output

@@ -90,3 +90,21 @@ def test_a_line_is_one_write_so_that_lines_of_several_processes_do_not_mix():
 
     assert stream.writes == 1
     assert stream.getvalue().endswith("}\n")
+
+
+def test_what_is_to_be_left_out_is_not_written():
+    stream = io.StringIO()
+    logger = configure_logs(LogSettings("info", "json"), stream)
+    write = log_events(logger, {"thing.happened"})
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class ThingHappened(Event): ...
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class ThingEnded(Event): ...
+
+    write(ThingHappened())
+    write(ThingEnded())
+
+    assert "thing.happened" not in stream.getvalue()
+    assert "thing.ended" in stream.getvalue()

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from tests.unit.queue.fakes import FakeBroker, FakeSession, a_desk
 
+from quorate.core.errors import StoreUnavailable
 from quorate.core.lifecycle import Tasks
 from quorate.queue.consumer import Consumer
 from quorate.queue.events import (
@@ -538,3 +539,82 @@ async def test_a_full_worker_rests_whatever_is_due(stage):
     assert stage.consumer.rest_s() >= CONFIG.poll_s * 0.9
     stage.gate.set()
     await stage.settled(8)
+
+
+@pytest.mark.parametrize(
+    ("told", "rests_s"),
+    [
+        ([(0.03, True)], 0.03),
+        ([(0.03, True), (0.01, False)], 0.01),
+        ([(0.01, True), (0.03, False)], 0.01),
+        ([(0.01, True), (None, False)], 0.01),
+        ([(0.01, True), (0.02, True)], 0.02),
+        ([(0.01, True), (None, True)], CONFIG.poll_s),
+    ],
+)
+async def test_the_soonest_of_what_is_due_counts(stage, told, rests_s):
+    """An answer with upkeep knows all that is due, another only what it did itself."""
+    for due_in_s, is_all in told:
+        stage.consumer._look_forward(due_in_s, is_all=is_all)
+
+    assert stage.consumer.rest_s() == pytest.approx(rests_s, rel=0.11)
+
+
+class SlowBegin:
+    """A server that takes its time to say that a suspect may begin."""
+
+    def __init__(self, stage, *, fails: bool = False) -> None:
+        self.asked, self.gate, self.fails = asyncio.Event(), asyncio.Event(), fails
+        stage.broker.begin = self.begin
+        stage.broker.records["s"] = (0, 1, 0)
+        stage.broker.put("s", "wait")
+        stage.consumer.start()
+
+    async def begin(self, _lease) -> bool:
+        self.asked.set()
+        await self.gate.wait()
+        if self.fails:
+            self.fails = False
+            raise StoreUnavailable("away")
+        return True
+
+
+async def test_a_suspect_that_is_about_to_begin_is_known(stage):
+    """Else a roll call would give it to another worker, and both would run it."""
+    slow = SlowBegin(stage)
+    await slow.asked.wait()
+
+    assert stage.consumer.known == ("s",)
+    assert stage.consumer.is_busy
+    slow.gate.set()
+    await stage.until(lambda: stage.running == 1)
+
+
+async def test_a_suspect_whose_session_is_lost_meanwhile_does_not_begin(stage):
+    slow = SlowBegin(stage)
+    await slow.asked.wait()
+
+    stage.consumer.lost("p.1")
+    slow.gate.set()
+    await stage.until(lambda: not stage.consumer._quarantine.is_closed)
+
+    assert stage.most == 0
+
+
+async def test_a_suspect_that_is_about_to_begin_goes_back_when_we_drain(stage):
+    slow = SlowBegin(stage)
+    await slow.asked.wait()
+
+    stage.consumer.drain()
+    await stage.until(lambda: stage.broker.moves(MoveKind.BACK) == ["s"])
+    slow.gate.set()
+    await stage.until(lambda: not stage.consumer._quarantine.is_closed)
+
+    assert stage.most == 0
+
+
+async def test_a_suspect_is_not_forgotten_while_the_server_is_away(stage):
+    slow = SlowBegin(stage, fails=True)
+    slow.gate.set()
+
+    await stage.until(lambda: stage.running == 1)

@@ -31,11 +31,12 @@ from quorate.queue.model import (
     TaskState,
 )
 from quorate.queue.orders import read_orders
+from quorate.queue.place import Place
 from quorate.queue.ports import Found
-from quorate.queue.redis.queues import Place
 from quorate.queue.views import Explanation, QueueStats
 from quorate.settings.load import load_settings
 from quorate.wire.keys import Keyspace
+from quorate.wire.sessions import RedisSessions
 
 CONFIG = QueueConfig(queues=("default", "other"), poll_s=0.05)
 
@@ -99,9 +100,12 @@ class Stage:
             inbox=FakeInbox(),
             scheme="redis",
             address=SimpleNamespace(shared="redis://shared"),
+            sessions=lambda: RedisSessions(self.calls),
         )
         self.backend = SimpleNamespace(
             wire=wire,
+            server=wire,
+            namespace="t",
             session=FakeSession(),
             sweeper=FakeSweeper(),
             clock=SystemClock(),
@@ -403,9 +407,35 @@ async def test_a_backend_of_its_own_is_stopped_with_it(heard):
 # -- the door --------------------------------------------------------------------------
 
 
-async def test_rabbitmq_is_refused_by_name():
-    with pytest.raises(MissingCapability, match="RABBITMQ"):
-        await door.get_queue_manager(QueueType.RABBITMQ)
+@pytest.mark.parametrize(
+    ("kind", "url", "state", "wanted"),
+    [
+        (QueueType.REDIS, None, None, ("redis://elsewhere:1", "")),
+        ("redis://h", None, None, ("redis://h", "")),
+        (QueueType.RABBITMQ, None, None, ("amqp://rabbit/", "")),
+        (QueueType.RABBITMQ, "amqp://h", None, ("amqp://h", "")),
+        ("amqps://h", None, "redis://s", ("amqps://h", "redis://s")),
+    ],
+)
+def test_the_door_finds_the_addresses(kind, url, state, wanted):
+    environ = {"REDIS_URL": "redis://elsewhere:1", "RABBITMQ_URL": "amqp://rabbit/"}
+
+    found = door._addresses(kind, url, state, load_settings(environ=environ))
+
+    assert found == wanted
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "state"),
+    [
+        (QueueType.REDIS, "amqp://h", None),
+        (QueueType.RABBITMQ, "redis://h", None),
+        ("redis://h", None, "redis://s"),
+    ],
+)
+def test_the_door_refuses_what_does_not_go_together(kind, url, state):
+    with pytest.raises(InvalidInput):
+        door._addresses(kind, url, state, load_settings(environ={}))
 
 
 async def test_what_is_not_given_comes_from_the_settings(monkeypatch, heard):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from quorate.core.errors import InvalidInput
 from quorate.core.ids import born_at
+from quorate.queue.guards import Rate, Slot, Unique, UniqueScope
 from quorate.queue.model import Task, TaskPriority
 from quorate.queue.schedule import (
     Schedule,
@@ -172,8 +173,15 @@ def test_a_known_schedule_keeps_its_history_and_takes_over_what_is_new():
 def test_a_record_is_read_as_it_was_written():
     task = Task(
         name="tidy", payload={"a": [1, None]}, queue="q", priority=TaskPriority.LOW,
-        timeout_s=3.0, delay_s=1.0, service="payments",
+        timeout_s=3.0, delay_s=1.0, service="payments", attempts=2, expires_s=4.0,
+        deadline_s=5.0, keep_result_s=6.0, is_call=True,
+        unique=Unique("u", UniqueScope.WINDOW, 7.0), slot=Slot("s", 8),
+        rate=Rate(9, per_s=10.0, burst=11, key="r"),
     )  # fmt: skip
+    untouched = {
+        each.name for each in fields(Task) if getattr(task, each.name) == each.default
+    }
+    assert untouched == {"id", "at", "flow"}, "a new field: is it written, too?"
     schedule = a_schedule(
         task=task, timetable=Cron("0 3 * * *", "Europe/Berlin"), missed="all", most=7
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from tests.unit.queue.fakes import FakeBroker, FakeSession, a_desk
@@ -11,6 +12,7 @@ from quorate.core.clock import SystemClock
 from quorate.queue.counts import WorkerTally, added_up
 from quorate.queue.handlers import Handlers
 from quorate.queue.model import MoveKind, QueueConfig
+from quorate.queue.patience import RetryPolicy
 from quorate.queue.redis.mailbox import Mailbox
 from quorate.queue.worker import Worker
 
@@ -86,10 +88,23 @@ async def test_a_message_stops_a_running_task(stage):
     await stage.worker.start([stage.desk])
     await stage.begun.wait()
 
-    stage.inbox.channels["{t}:j:to:p"](b"ct")
+    stage.inbox.channels["{t}:j:to:p"](b"cq\nt")
 
     await stage.settled(1)
     assert stage.broker.moves(MoveKind.CANCELLED) == ["t"]
+
+
+async def test_a_message_about_a_task_of_that_name_elsewhere_stops_nothing(stage):
+    """Whoever gives tasks names of his own may use one in two queues."""
+    stage.broker.put("t")
+    await stage.worker.start([stage.desk])
+    await stage.begun.wait()
+
+    stage.inbox.channels["{t}:j:to:p"](b"cother\nt")
+    stage.gate.set()
+
+    await stage.settled(1)
+    assert stage.broker.moves(MoveKind.DONE) == ["t"]
 
 
 async def test_a_lost_session_reaches_the_queues_of_its_tag(stage):
@@ -171,6 +186,25 @@ async def test_counts_go_on_after_a_restart(stage):
         await stage.worker.stop(1.0)
 
     assert stage.worker.tally().done_total == 2
+
+
+async def test_retries_beyond_the_budget_are_counted_across_restarts(heard):
+    stage = Stage(heard)
+    config = replace(CONFIG, retry_share=0.0, retry_floor_per_s=0.0)
+    desk = replace(stage.desk, config=config)
+
+    async def fails(payload):
+        raise RuntimeError("no")
+
+    stage.handlers.add("broken", fails, retry=RetryPolicy(5))
+    for turn in (1, 2):
+        stage.broker.put(f"t{turn}", name="broken")
+        await stage.worker.start([desk])
+        await stage.settled(turn)
+        await stage.worker.stop(1.0)
+
+    assert stage.worker.tally().postponed_total == 2
+    assert all(each.move.delay_s >= 300 for each in stage.broker.settled)
 
 
 def test_tallies_are_added_up():

@@ -261,15 +261,21 @@ async def test_without_an_outfit_a_backend_is_opened(monkeypatch):
         def __init__(self, url, **options):
             made.update(url=url, **options)
 
+        async def start(self):
+            made["started"] = True
+
+        async def stop(self):
+            made["closed"] = True
+
+    class FakeManager:
+        def __init__(self, backend, config, transport):
+            made.update(config=config, transport=transport)
+
         async def __aenter__(self):
             return self
 
         async def __aexit__(self, *_):
-            made["closed"] = True
-
-    class FakeManager(FakeBackend):
-        def __init__(self, backend, config):
-            made["config"] = config
+            return None
 
     monkeypatch.setattr(module, "Backend", FakeBackend)
     monkeypatch.setattr(module, "QueueManager", FakeManager)

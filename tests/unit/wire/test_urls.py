@@ -81,7 +81,6 @@ BAD = [
     ("memorry://x", "Did you mean memory://"),
     ("http://localhost", "is not a backend"),
     ("unix:///tmp/redis.sock", "is not a backend"),
-    ("amqp://localhost", "not part of this version"),
     (None, "must be text"),
     (6379, "must be text"),
     (b"redis://localhost", "must be text"),
@@ -102,7 +101,6 @@ TELLING = [
     "redis:/user:hunter2@localhost",
     "user:hunter2@localhost:6379",
     "user:hunter2@localhost://x",
-    "amqp://user:hunter2@localhost",
 ]
 
 

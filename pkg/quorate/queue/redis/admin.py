@@ -25,6 +25,7 @@ _EXPLAIN = load("quorate.queue.redis", "explain")
 _SET_GATE = load("quorate.queue.redis", "set_gate")
 
 FOR_EVER_S = 1e12
+FOR_SERVICES_S = 9_001_000_000_000.0
 
 
 class RedisQueueAdmin:
@@ -153,7 +154,9 @@ def why_resting(due_s: float) -> str:
     """What a task waits for that is in no lane yet."""
     if due_s < FOR_EVER_S:
         return f"It is due in {due_s:g} s."
-    return "It waits: for the tasks before it, or for a service that is down."
+    if due_s < FOR_SERVICES_S:
+        return "It waits for the tasks before it."
+    return "It waits for a service that is down."
 
 
 def _why_waiting(lane: int, before: int, shed: int, *, paused: bool) -> str:

@@ -60,7 +60,7 @@ class Mailbox:
             self._leave = None
 
     def hear(self, message: bytes) -> None:
-        """One message: a letter, and the queue or task that it is about."""
+        """One message: a letter, and the queue or task that it is about; or both."""
         letter, about = message[:1], message[1:].decode(errors="replace")
         if letter == b"w":
             self.on_work(about)

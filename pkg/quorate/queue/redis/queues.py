@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
 
 from quorate.core.events import Emit
-from quorate.queue.crew import Crew, Nobody
 from quorate.queue.events import TaskDied, TasksTakenBack
-from quorate.queue.flow_store import FlowStore
 from quorate.queue.model import DeadReason, QueueConfig
-from quorate.queue.ports import (
-    Broker,
-    Claims,
-    DeadLetters,
-    QueueAdmin,
-    Results,
-    TakenBack,
-)
-from quorate.queue.schedule_store import ScheduleStore
+from quorate.queue.place import Place
+from quorate.queue.ports import TakenBack
 from quorate.wire.redis import Wire
 
 from .admin import RedisQueueAdmin
@@ -25,26 +16,11 @@ from .broker import RedisBroker
 from .crew import RedisCrew, directory_key
 from .dead_letters import RedisDeadLetters
 from .flows import RedisFlows
+from .held import RedisHeldTasks
 from .keys import QueueKeys, queues_of_key, with_claims_key
 from .mailbox import Mailbox
 from .results import RedisResults
 from .schedules import RedisSchedules
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One queue, from every side."""
-
-    queue: str
-    tag: str
-    broker: Broker
-    claims: Claims
-    results: Results
-    dead_letters: DeadLetters
-    admin: QueueAdmin
-    schedules: ScheduleStore | None = None
-    flows: FlowStore | None = None
-    crew: Crew = field(default_factory=Nobody)
 
 
 class RedisQueues:
@@ -52,6 +28,8 @@ class RedisQueues:
 
     `home` is the id of this process's session there.
     """
+
+    longest_attempt_s = math.inf
 
     def __init__(
         self, wire: Wire, config: QueueConfig, emit: Emit, home: str = ""
@@ -61,6 +39,12 @@ class RedisQueues:
         self._config = config
         self._emit = emit
         self._places: dict[str, Place] = {}
+
+    async def start(self) -> None:
+        """Nothing to do: the wire is open."""
+
+    async def stop(self) -> None:
+        """Nothing to do."""
 
     def place(self, queue: str) -> Place:
         """The queue of this name."""
@@ -79,6 +63,7 @@ class RedisQueues:
                 crew=RedisCrew(calls, keys, directory_key(self._wire.keys)),
                 schedules=RedisSchedules(calls, keys),
                 flows=RedisFlows(calls, keys),
+                held=RedisHeldTasks(calls, keys),
             )
         return found
 

@@ -48,6 +48,8 @@ def settlement(session: str, finished: Finished) -> tuple[str | bytes | int, ...
             return lease.id, claim, ("D" if is_marked else "d") + guarded, keep_ms, body
         case MoveKind.CANCELLED:
             return lease.id, claim, "C" + guarded, milliseconds(move.keep_s), b"c"
+        case MoveKind.HELD:
+            return lease.id, claim, "h" + guarded, move.body, ""
         case MoveKind.DEAD:
             return lease.id, claim, "X" + guarded, 0, move.body
         case MoveKind.RETRY | MoveKind.BACK as kind:

@@ -9,7 +9,7 @@ local function call_off(base, id, now, keep, why, queue)
     redis.call('HSET', base .. 'cfg', 'stops', 1)
     if process then
       local mail = string.gsub(base, '^(%b{}:j:).*$', '%1to:')
-      redis.call('PUBLISH', mail .. process, 'c' .. id)
+      redis.call('PUBLISH', mail .. process, 'c' .. queue .. '\n' .. id)
     end
     return 'r'
   end

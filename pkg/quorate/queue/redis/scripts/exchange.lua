@@ -24,6 +24,7 @@
 -- include gates
 -- include call_off
 -- include follow
+-- include held
 -- include settle
 -- include claim
 -- include upkeep
@@ -60,7 +61,7 @@ local guards = new_guards(base, KEYS[1], time[1] * 1000000 + time[2], cfg[6], cf
 guards.stops = cfg[8]
 guards.open, guards.most_dead, guards.dead_ms = open, tonumber(ARGV[12]), tonumber(ARGV[13])
 local stale = settle(guards, ARGV[11], session, 15, count, cfg[4], now)
-local due = -1
+local due = guards.rest and math.ceil(guards.rest) or -1
 if string.find(flags, 'u', 1, true) then
   due = upkeep(guards, now)
 end

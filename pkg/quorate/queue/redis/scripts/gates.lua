@@ -109,8 +109,8 @@ local function open_gate(guards, name)
     room, again_in = room_of(guards, rate_gate(guards, name, rule))
     guards.gates[name] = nil
   end
-  local left
-  if guests_of(guards, name, invited) > 0 then
+  local left, guests = nil, guests_of(guards, name, invited)
+  if guests > 0 then
     left, again_in = redis.call('ZCARD', base .. 'park:' .. name), math.max(again_in, 50000)
   else
     left = let_in(base, name, math.max(0, math.min(room, 100)), rule)
@@ -118,7 +118,7 @@ local function open_gate(guards, name)
       again_in = math.max(again_in, rule.first * math.max(1, math.floor(rule.second / 2)))
     end
   end
-  if left > 0 then
+  if left > 0 or (guests > 0 and not rule) then
     arm(guards, name, (guards.at + again_in) / 1000)
   end
 end

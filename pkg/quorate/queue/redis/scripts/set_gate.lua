@@ -27,7 +27,7 @@ if #lines > 0 then
 else
   redis.call('HDEL', base .. 'cfg', 'gates')
 end
-if redis.call('ZCARD', base .. 'park:' .. name) > 0 then
+if redis.call('EXISTS', base .. 'park:' .. name, base .. 'inv:' .. name) > 0 then
   redis.call('ZADD', base .. 'alarms', now, name)
   redis.call('HSET', base .. 'cfg', 'alarm', now)
 end

@@ -2,7 +2,8 @@
 -- body.
 --   d done, c cancelled: body is kept as the result for number ms · x dead: body is the note
 --   r after number ms (or '=' and the ms of wall time), body is the new record and why, a
---   line each · b the same, at the front of its lane
+--   line each · b the same, at the front of its lane · h until the service that number
+--   names is up
 -- A code in capitals says that the task left notes to be removed, or that others follow it;
 -- a ! behind it, that its envelope is guarded.
 -- Returns the ids that are not ours any more; nothing is done to those.
@@ -62,9 +63,16 @@ local function settle(guards, queue, session, first, count, waiting, now)
         notes[#notes + 1] = body
       else
         local lane = string.sub(owner, -3, -3)
-        local rest = tonumber(number) or string.sub(number, 2) - now
+        local rest = 0
+        if kind == 'h' then
+          redis.call('SADD', base .. 'held', number)
+          rest = held_until(number) - now
+        else
+          rest = tonumber(number) or string.sub(number, 2) - now
+        end
         if rest > 0 then
           due[#due + 1] = now + rest
+          guards.rest = math.min(guards.rest or rest, rest)
           due[#due + 1] = lane .. ':' .. id
         else
           local ready = back[lane]
