@@ -282,13 +282,8 @@ class Consumer:
 
     def _take_finished(self, me: str) -> tuple[Finished, ...]:
         """A batch of what is finished; what belongs to a lost session is dropped."""
-        batch: list[Finished] = []
-        stale = 0
-        while self._finished and len(batch) < self._intake.batch:
-            finished = self._finished.popleft()
-            if finished.lease.session == me:
-                batch.append(finished)
-            else:
-                stale += 1
-        self._books.refused(stale, me)
-        return tuple(batch)
+        take = self._finished.popleft
+        some = [take() for _ in range(min(len(self._finished), self._intake.batch))]
+        batch = tuple([each for each in some if each.lease.session == me])
+        self._books.refused(len(some) - len(batch), me)
+        return batch

@@ -34,7 +34,7 @@ BOUNDS = (
 MOST_NAMES = 200
 OTHERS = "others"
 OUTCOMES = tuple(MoveKind)
-_NUMBER_OF = {kind: number for number, kind in enumerate(OUTCOMES)}
+_NUMBER_OF = {kind._value_: number for number, kind in enumerate(OUTCOMES)}
 _RUN = LANES * len(OUTCOMES)
 _RUN_SUM = _RUN + len(BOUNDS) + 1
 _WAIT = _RUN_SUM + 1
@@ -61,7 +61,7 @@ class Measures:
         row = self._rows.get(name)
         if row is None:
             row = self._row(name)
-        row[lane * len(OUTCOMES) + _NUMBER_OF[kind]] += 1
+        row[lane * len(OUTCOMES) + _NUMBER_OF[kind._value_]] += 1
         row[_RUN + bisect_left(BOUNDS, run_s)] += 1
         row[_RUN_SUM] += run_s
         if wait_s is not None:

@@ -15,7 +15,7 @@ from typing import cast
 
 from quorate.core.codec import Json
 from quorate.core.errors import InvalidPayload, StaleTokenError
-from quorate.core.failpoint import failpoint
+from quorate.core.failpoint import failpoint, is_armed
 from quorate.core.fence import enter_fence
 from quorate.core.lifecycle import Tasks
 
@@ -161,10 +161,12 @@ class Running:
             return
         enter_fence(run)
         try:
-            await failpoint("queue.after_claim_before_run")
+            if is_armed():
+                await failpoint("queue.after_claim_before_run")
             value = await self._call(run, ends_at)
             move = self._judge.success(run, value)
-            await failpoint("queue.after_run_before_settle")
+            if is_armed():
+                await failpoint("queue.after_run_before_settle")
         except asyncio.CancelledError:
             self._over(run, self._judge.after_stop(run))
             raise
