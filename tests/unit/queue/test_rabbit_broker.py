@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from itertools import count
 
@@ -254,6 +255,85 @@ async def test_what_cannot_be_set_aside_waits_for_another_try(ann, server):
 
     assert await ann.takes() == []
     assert len(await ann.place.dead_letters.list()) == 1
+
+
+async def test_what_was_claimed_by_a_call_that_fails_waits_for_another_try(ann, server):
+    await ann.puts("a", "b")
+    queue = server.queues[NAME]
+    queue.messages[0] = replace(queue.messages[0], returns=9)
+    await ann.broker.reception.belong_to(ann.me)
+    await ann.broker.reception.open()
+    await server.settle()
+    server.refuses = True
+    with pytest.raises(StoreRefused, match="refuses"):
+        await ann.exchange(2)
+    server.refuses = False
+
+    again = await ann.broker.exchange(ann.last)
+
+    assert [lease.id for lease in again.leases] == ["b"]
+
+
+async def test_what_runs_is_not_forgotten_when_it_comes_again(ann, server):
+    await ann.puts("a")
+    (lease,) = await ann.takes()
+    for tap in ann.broker.reception.taps:
+        await tap.close()
+
+    assert await ann.takes() == []
+    assert sum(len(c.wire.unsettled) for c in ann.wire.consuming.channels) == 1
+
+    assert (await ann.settles(Finished(lease, DONE))).stale == ()
+    assert not any(c.wire.unsettled for c in ann.wire.consuming.channels)
+
+
+async def test_a_call_in_the_name_of_a_former_session_claims_nothing(ann, server):
+    await ann.puts("a")
+    reception, former = ann.broker.reception, ann.me
+    await reception.belong_to(former)
+    opens, ann.me = reception.open, "ann.2"
+
+    async def open_meanwhile_in_another_name() -> None:
+        ann.wire.roll.add(ann.me)
+        await reception.belong_to(ann.me)
+        await opens()
+        await server.settle()
+
+    reception.open = open_meanwhile_in_another_name
+    late = await ann.broker.exchange(replace(ann.request(1), session=former))
+    reception.open = opens
+
+    assert (late.alive, late.leases) == (False, ())
+    assert [lease.id for lease in await ann.takes()] == ["a"]
+
+
+async def test_nobody_claims_while_the_session_changes(ann, server):
+    """Two calls of a new session: the second one waits for what the first one does."""
+    await ann.puts("a")
+    await ann.takes(0)
+    await ann.broker.reception.belong_to("ann.0")
+    await ann.broker.reception.open()
+    await server.settle()
+    taps = ann.broker.reception.taps
+    closes, is_closing, go_on = taps[2].close, asyncio.Event(), asyncio.Event()
+
+    async def close_slowly() -> None:
+        is_closing.set()
+        await go_on.wait()
+        await closes()
+
+    taps[2].close = close_slowly
+    first = asyncio.create_task(ann.broker.exchange(ann.request(1)))
+    await is_closing.wait()
+    second = asyncio.create_task(ann.broker.exchange(ann.request(1, exchanger=1)))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    was_done = second.done()
+    go_on.set()
+
+    assert not was_done
+    assert (await first).alive
+    assert (await second).alive
 
 
 async def test_dead_letters_are_listed_replayed_and_purged(ann):

@@ -94,9 +94,16 @@ class RabbitBroker:
         stale = await self._settle(request.finished)
         if request.slots.total:
             await self.reception.open()
+        if request.session != self.reception.session:
+            # Another session has begun meanwhile: what is here now is for that one.
+            return Answer(alive=False, stale=stale)
         harvest = self.reception.claim(request)
-        await self.reception.settle(harvest.stale)
-        await self._put_aside(harvest)
+        try:
+            await self.reception.settle(harvest.stale)
+            await self._put_aside(harvest)
+        except BaseException:
+            self.reception.unclaim(harvest.leases)
+            raise
         self._bell = request.bell.channel if request.bell.wanted else ""
         if not request.slots.total:
             self._count_the_wait()

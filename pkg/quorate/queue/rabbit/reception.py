@@ -7,6 +7,7 @@ broker would count a plain return as a death.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -64,6 +65,7 @@ class Reception:
         self._ids: dict[str, int] = {}
         self._token = 0
         self.session = ""
+        self._changing = asyncio.Lock()
         self.full_since: float | None = None
         for tap in self.taps:
             tap.on_broken = wire.give_up
@@ -83,13 +85,20 @@ class Reception:
         return high, normal, low
 
     async def belong_to(self, session: str) -> None:
-        """What follows is done in this session's name. Another one has lost all."""
+        """What follows is done in this session's name. Another one has lost all.
+
+        Until that is so nobody can claim anything, in either name.
+        """
         if session == self.session:
             return
-        self.forget()
-        self.session = session
-        for tap in self.taps:
-            await tap.close()
+        async with self._changing:
+            if session == self.session:
+                return
+            self.session = ""
+            self.forget()
+            for tap in self.taps:
+                await tap.close()
+            self.session = session
 
     def forget(self) -> None:
         """The connection is lost: what was held belongs to others, and nobody died."""
@@ -152,6 +161,13 @@ class Reception:
                 others -= taken if lane else 0
         return replace(harvest, is_short=total > 0)
 
+    def unclaim(self, leases: Sequence[Lease]) -> None:
+        """Nobody will hear of these: they wait here again, before all others."""
+        for lease in reversed(leases):
+            letter = self.release(lease.token)
+            if letter is not None:
+                self.taps[letter.record.lane].letters.appendleft(letter)
+
     def release(self, token: int) -> Letter | None:
         """It is held no longer; None if it was not."""
         letter = self.held.pop(token, None)
@@ -169,6 +185,8 @@ class Reception:
         budget = self._sending.topology.config.crash_budget
         while letters and taken < most:
             letter = letters.popleft()
+            if self._takes_over(letter):
+                continue
             if self._is_stale(letter):
                 harvest.stale.append(letter)
             elif self.crashes(letter) >= budget:
@@ -179,6 +197,22 @@ class Reception:
                 harvest.leases.append(self._hold(letter))
                 taken += 1
         return taken
+
+    def _takes_over(self, letter: Letter) -> bool:
+        """Has what is held come again, because its channel is gone?
+
+        The first delivery can be acknowledged no more, so this one stands for it now.
+        """
+        token = self._ids.get(letter.id)
+        if token is None:
+            return False
+        former = self.held[token]
+        if former.record.turn != letter.record.turn or self.taps[
+            former.record.lane
+        ].knows(former):
+            return False
+        self.held[token] = letter
+        return True
 
     def _is_stale(self, letter: Letter) -> bool:
         is_held = letter.id in self._ids

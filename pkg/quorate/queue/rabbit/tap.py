@@ -140,11 +140,15 @@ class Tap:
         for channel in former:
             await _close(channel)
 
+    def knows(self, letter: Letter) -> bool:
+        """Is the channel that it came through still there?"""
+        wire = letter.message.channel
+        return wire is self._wire or wire in self._former_wires
+
     async def settle(self, letter: Letter) -> bool:
         """Acknowledge it; False if the channel that it came through is gone."""
         wire, tag = letter.message.channel, letter.message.delivery_tag
-        is_known = wire is self._wire or wire in self._former_wires
-        if not is_known or tag is None:
+        if not self.knows(letter) or tag is None:
             return False
         self._unsettled -= 1
         try:
