@@ -14,7 +14,7 @@ from .bid import Attempt, Parts
 from .hold import Hold
 from .holdings import Holdings
 
-JOIN_S = 0.02
+JOIN_S = 0.01
 
 
 class Readers:
