@@ -61,7 +61,7 @@ PLACE_OF = {
 PURE = (
     "*/events.py", "*/model.py", "core/errors.py", "core/codec.py", "core/names.py",
     "core/fence.py", "core/interpolate.py", "core/scalars.py", "core/secret.py",
-    "core/shape.py",
+    "core/series.py", "core/shape.py", "core/spread.py",
     "lease/lease.py", "watch/versioned.py", "watch/patterns.py", "verdict/*.py",
     "resilience/backoff.py", "resilience/breaker.py", "resilience/budget.py",
     "cache/expiring.py", "cache/deadlines.py", "cache/policies.py", "wire/keys.py",

@@ -265,18 +265,47 @@ async def test_a_circle_through_a_reader_kept_out_by_one_that_wants_to_write(pro
     assert victims([*errors, upgrading.exception()]) == 1
 
 
-async def test_a_circle_of_one_process_through_an_upgrade_is_refused_at_once(process):
-    ann = await process(LockConfig(deadlock_timeout_s=60.0))
+async def waits_to_write(process: Process) -> None:
+    async with asyncio.timeout(FOUND_WITHIN_S):
+        while not process.locks._open_desk().conversions._waiting:
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("passing_s", [0.0, 30.0], ids=["apart", "sharing"])
+async def test_a_circle_of_one_process_through_an_upgrade_is_refused_at_once(
+    process, passing_s: float
+):
+    ann = await process(LockConfig(passing_s=passing_s, deadlock_timeout_s=60.0))
     reader = Nested(ann.locks)
     await reader.takes("n", lock_type=LockType.SHARED)
     upgrading = asyncio.ensure_future(upgrades(ann, "n", holding="m"))
-    await is_upgrading(ann, "n")
+    await waits_to_write(ann)
 
     reader.asks("m")
+    error = await reader.ends()
 
-    assert isinstance(await reader.ends(), DeadlockError)
     await asyncio.wait({upgrading}, timeout=FOUND_WITHIN_S)
-    assert upgrading.exception() is None
+    assert upgrading.done(), "still waiting"
+    assert victims([error, upgrading.exception()]) == 1
+
+
+async def test_a_circle_through_readers_that_share_a_hold_is_found(process):
+    sharing = LockConfig(passing_s=30.0, deadlock_timeout_s=0.15)
+    ann, bob = await process(sharing), await process()
+    reader, other = Nested(ann.locks), Nested(bob.locks)
+    await reader.takes("n", lock_type=LockType.SHARED)
+    await other.takes("x")
+    upgrading = asyncio.ensure_future(upgrades(ann, "n", holding="m"))
+    await waits_to_write(ann)
+    reader.asks("x")
+    await waiters(bob, "x", 1)
+
+    other.asks("m")
+    errors = await outcomes([reader, other])
+    await asyncio.wait({upgrading}, timeout=FOUND_WITHIN_S)
+
+    assert upgrading.done(), "still waiting"
+    assert victims([*errors, upgrading.exception()]) == 1
 
 
 async def test_a_victim_that_stands_behind_its_own_leaves_the_others_in_line(process):

@@ -12,7 +12,7 @@ from quorate.backend import Backend
 from quorate.config.manager import ConfigManager
 from quorate.config.redis import RedisConfigStore
 from quorate.core.errors import SessionLostError, StaleTokenError
-from quorate.core.fence import Fence, enter_fence, leave_fence
+from quorate.core.fence import Fence, current_fence, enter_fence, leave_fence
 from quorate.lease.lease import LeaseTerms
 from quorate.locks.manager import LockManager
 from quorate.queue.manager import QueueManager
@@ -120,6 +120,21 @@ async def test_the_lock_hands_its_token_to_the_write_by_itself(ann, bob, write):
         await write(bob)
 
     with under(old), pytest.raises(StaleTokenError):
+        await write(ann)
+
+
+@writes
+async def test_who_led_before_is_refused_by_the_name_of_the_election(ann, bob, write):
+    async with ann.locks.election("boss").campaign():
+        old = current_fence()
+        await write(ann)
+    async with bob.locks.election("boss").campaign():
+        await write(bob)
+
+    assert old is not None
+    with under(old), pytest.raises(StaleTokenError, match="'boss'"):
+        await write(ann)
+    async with ann.locks.acquire_lock("boss"):  # another thing of the same name
         await write(ann)
 
 

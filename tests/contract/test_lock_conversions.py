@@ -10,7 +10,7 @@ from tests.contract.lock_place import Place, Process, in_line, until
 
 from quorate.core.errors import DeadlockError, InvalidInput, LockNotGranted
 from quorate.core.fence import current_fence
-from quorate.locks.model import LockType
+from quorate.locks.model import LockConfig, LockType
 
 SHARED = LockType.SHARED
 
@@ -131,7 +131,9 @@ async def test_an_upgrade_in_vain_leaves_a_reader(ann, bob, wait_s):
         assert not await is_upgrading(ann, "a")
 
 
-async def test_a_writer_becomes_a_reader_and_nobody_writes_in_between(ann, bob):
+async def test_a_writer_becomes_a_reader_and_nobody_writes_in_between(place, bob):
+    # The local writer stands behind, and takes no place in the server's line.
+    ann = await place.process(config=LockConfig(passing_s=60.0))
     entered: list[str] = []
 
     async def reads() -> None:

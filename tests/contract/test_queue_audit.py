@@ -44,7 +44,7 @@ async def a_queue_with_everything(ann: Party) -> None:
     await ann.puts(ids=["wait"])
     await ann.puts(ids=["low"], lane=2)
     await ann.puts(ids=["later"], delay_s=60)
-    await ann.place.results.find("later", tell="somebody")
+    await ann.place.results.find("later", tell=ann.channel)
 
 
 async def test_a_sound_queue_is_left_alone(ann: Party) -> None:

@@ -150,7 +150,7 @@ async def test_who_waits_for_a_task_that_is_purged_is_not_counted_for_ever(
     ann: Party,
 ) -> None:
     await ann.puts(ids=["a"], delay_s=60)
-    await ann.place.results.find("a", tell="somebody")
+    await ann.place.results.find("a", tell=ann.channel)
     await ann.broker.cancel("a")
 
     waiting = await ann.wire.calls.command(

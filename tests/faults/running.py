@@ -23,10 +23,18 @@ WITHIN_S = 1200.0
 SHORT = 0.1
 SHORT_WITHIN_S = 120.0
 
+TINY = 0.005
+FEW = 2
+
 
 def crew_of(stage: Stage, crew: Crew | None = None) -> Crew:
-    """The crew, with the bugs that are planted on this stage."""
-    return replace(crew or Crew(), bugs=stage.bugs)
+    """The crew, with the bugs that are planted on this stage; a few for a short run.
+
+    Starting a process costs most of what a short run does, on a busy machine tenfold.
+    """
+    crew = crew or Crew()
+    few = min(crew.processes, FEW) if stage.scale <= TINY else crew.processes
+    return replace(crew, bugs=stage.bugs, processes=few)
 
 
 def plan_of(

@@ -24,7 +24,7 @@ class Shell:
     """Runs `quorate` in processes of their own."""
 
     def __init__(self, url: str) -> None:
-        self._environment = os.environ | {"QUORATE_URL": url}
+        self.environment = os.environ | {"QUORATE_URL": url}
         self._started: list[asyncio.subprocess.Process] = []
 
     async def start(self, *words: str) -> asyncio.subprocess.Process:
@@ -33,7 +33,7 @@ class Shell:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=self._environment,
+            env=self.environment,
         )
         self._started.append(process)
         return process
@@ -88,6 +88,22 @@ async def test_a_command_runs_under_its_lock_and_learns_its_token(quorate, locks
     assert name == "nightly"
     assert (await locks.explain("nightly")).token >= int(token)
     assert (await locks.explain("nightly")).is_free
+
+
+async def test_what_runs_under_a_lock_writes_with_its_token(quorate, locks):
+    itself = (sys.executable, "-c", MAIN)
+    async with locks.acquire_lock("boss") as grant:
+        late = {"QUORATE_LOCK": "boss", "QUORATE_FENCE": str(grant.token)}
+
+    code, _, err = await quorate.does(
+        *("locks", "run", "boss", "--", *itself, "config", "set", "limits.rate", "5")
+    )
+    assert code == 0, err
+    quorate.environment |= late
+    code, _, err = await quorate.does("config", "set", "limits.rate", "9")
+
+    assert code == 1
+    assert "A later holder has written" in err
 
 
 async def test_a_second_command_is_refused_while_the_first_runs(

@@ -12,10 +12,10 @@ from quorate.core.clock import SystemClock
 from quorate.core.errors import InvalidInput
 from quorate.locks.manager import LockManager
 from quorate.locks.model import Explanation, LockLine, LockType
-from quorate.node import Node
+from quorate.settings import environment
 from quorate.settings.load import process_environment
 
-from .running import FENCE_VARIABLE, LOCK_VARIABLE, run_to_the_end
+from .running import run_to_the_end
 from .shown import Shown
 
 MOST_SHOWN = 30
@@ -36,10 +36,10 @@ def watch(
 ) -> None:
     """Tell each change: who takes a lock, who gives it back, how many wait."""
 
-    async def work(node: Node, shown: Shown) -> None:
+    async def work(locks: LockManager, shown: Shown) -> None:
         before: dict[str, tuple[tuple[str, ...], int]] = {}
         async for _ in _looks(every, spell):
-            lines = await node.locks.ls()
+            lines = await locks.ls()
             now = {
                 _named(line): (line.holders, line.waiting)
                 for line in lines
@@ -51,7 +51,7 @@ def watch(
                     _tell(shown, lock, holders, waiting)
             before = now
 
-    context.obj.run(work)
+    context.obj.run_locks(work)
 
 
 def top(
@@ -63,14 +63,14 @@ def top(
 ) -> None:
     """The locks that most wait for, the busiest first."""
 
-    async def work(node: Node, shown: Shown) -> None:
+    async def work(locks: LockManager, shown: Shown) -> None:
         async for look in _looks(every, 0.0 if once else spell):
             if look:
                 shown.clear()
-            found = await _busiest(node.locks)
+            found = await _busiest(locks)
             shown.rows(COLUMNS, [_row(each) for each in found], "No lock is held.")
 
-    context.obj.run(work)
+    context.obj.run_locks(work)
 
 
 def release(
@@ -82,8 +82,8 @@ def release(
 ) -> None:
     """Take a lock away from its holder, whose work under it is stopped."""
 
-    async def work(node: Node, shown: Shown) -> None:
-        if not await node.locks.release(name, token):
+    async def work(locks: LockManager, shown: Shown) -> None:
+        if not await locks.release(name, token):
             raise InvalidInput(
                 f"Nobody holds {name} with the token {token}.",
                 "It was given back, or somebody else has it by now.",
@@ -91,7 +91,7 @@ def release(
             )
         shown.value({"lock": name, "token": token, "released": True})
 
-    context.obj.run(work)
+    context.obj.run_locks(work)
 
 
 def run(
@@ -115,15 +115,15 @@ def run(
     """
     kind = LockType.SHARED if shared else LockType.EXCLUSIVE
 
-    async def work(node: Node, _: Shown) -> None:
-        block = node.locks.acquire_lock(name, kind, wait_s=wait, label=label)
+    async def work(locks: LockManager, _: Shown) -> None:
+        block = locks.acquire_lock(name, kind, wait_s=wait, label=label)
         async with block as grant:
-            proof = {FENCE_VARIABLE: str(grant.token), LOCK_VARIABLE: name}
-            environment = {**process_environment(), **proof}
-            code = await run_to_the_end(command, environment, grace)
+            proof = {environment.FENCE: str(grant.token), environment.LOCK: name}
+            told = {**process_environment(), **proof}
+            code = await run_to_the_end(command, told, grace)
         raise typer.Exit(code)
 
-    context.obj.run(work)
+    context.obj.run_locks(work)
 
 
 async def _looks(every_s: float, for_s: float | None) -> AsyncIterator[int]:

@@ -6,11 +6,15 @@ from typing import Annotated
 
 import typer
 
-from quorate.node import Node
+from quorate.locks.manager import LockManager
 
 from . import lock_commands
 from .shown import Shown
 
+EXPLAINED = (
+    *("who", "how", "session", "owner", "label"),
+    *("token", "since_s", "ends_in_s"),
+)
 app = typer.Typer(help="Who holds what, and who waits.", no_args_is_help=True)
 
 
@@ -18,12 +22,12 @@ app = typer.Typer(help="Who holds what, and who waits.", no_args_is_help=True)
 def ls(context: typer.Context) -> None:
     """List the locks that are held or awaited, by anybody."""
 
-    async def work(node: Node, shown: Shown) -> None:
-        lines = await node.locks.ls()
+    async def work(locks: LockManager, shown: Shown) -> None:
+        lines = await locks.ls()
         rows = [(line.name, ", ".join(line.holders), line.waiting) for line in lines]
         shown.rows(("lock", "holder", "waiting"), rows, "No lock is held.")
 
-    context.obj.run(work)
+    context.obj.run_locks(work)
 
 
 @app.command("explain")
@@ -32,11 +36,12 @@ def explain(
 ) -> None:
     """Who holds one lock, since when, and who waits for it."""
 
-    async def work(node: Node, shown: Shown) -> None:
-        found = await node.locks.explain(name)
+    async def work(locks: LockManager, shown: Shown) -> None:
+        found = await locks.explain(name)
         holders = [
             (
                 "holder",
+                each.lock_type.value,
                 each.session,
                 each.owner,
                 each.label,
@@ -47,13 +52,21 @@ def explain(
             for each in found.holders
         ]
         waiters = [
-            ("waiter", each.session, each.owner, each.label, "", each.waited_s, "")
+            (
+                "waiter",
+                each.lock_type.value,
+                each.session,
+                each.owner,
+                each.label,
+                "",
+                each.waited_s,
+                "",
+            )
             for each in found.waiters
         ]
-        columns = ("who", "session", "owner", "label", "token", "since_s", "ends_in_s")
-        shown.rows(columns, [*holders, *waiters], f"{name} is free.")
+        shown.rows(EXPLAINED, [*holders, *waiters], f"{name} is free.")
 
-    context.obj.run(work)
+    context.obj.run_locks(work)
 
 
 @app.command("why")
@@ -65,8 +78,8 @@ def why(
 ) -> None:
     """What an owner waits for, who holds that, what that one waits for, and so on."""
 
-    async def work(node: Node, shown: Shown) -> None:
-        found = await node.locks.why(owner)
+    async def work(locks: LockManager, shown: Shown) -> None:
+        found = await locks.why(owner)
         if not shown.as_json:
             shown.value(str(found))
             return
@@ -85,7 +98,7 @@ def why(
         ]
         shown.value({"owner": owner, "steps": steps, "is_circle": found.is_circle})
 
-    context.obj.run(work)
+    context.obj.run_locks(work)
 
 
 app.command("release")(lock_commands.release)

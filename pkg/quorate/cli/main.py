@@ -2,6 +2,7 @@
 
     quorate --url redis://localhost:6379 services
     quorate config explain service.degraded_mode
+    quorate --locks consul://localhost:8500 locks ls
 
 Tables and colour in a terminal, `--json` for machines. Errors go to standard error with
 what to do about them, and the exit code is 1.
@@ -11,20 +12,22 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from importlib import metadata
 from typing import Annotated
 
 import typer
 
 from quorate.core.errors import QuorateError
+from quorate.core.fence import Fence, enter_fence
+from quorate.locks.door import get_lock_manager
+from quorate.locks.manager import LockManager
 from quorate.node import Node, connect
-from quorate.settings.load import process_environment
+from quorate.settings import environment
+from quorate.settings.load import load_settings, process_environment
 
 from . import config, locks, queue, services, worker
 from .shown import Shown
-
-URL_VARIABLE = "QUORATE_URL"
 
 app = typer.Typer(
     name="quorate",
@@ -38,8 +41,11 @@ app = typer.Typer(
 class Context:
     """What the options before the command said."""
 
-    def __init__(self, url: str, settings: str | None, shown: Shown) -> None:
+    def __init__(
+        self, url: str, locks: str, settings: str | None, shown: Shown
+    ) -> None:
         self.url = url
+        self.locks = locks or url
         self.settings = settings
         self.shown = shown
 
@@ -47,17 +53,42 @@ class Context:
         """Open a node, do `work` with it, and close it."""
 
         async def opened() -> None:
-            async with connect(self.url, settings=self.settings) as node:
+            node = connect(self.url, locks=self.locks, settings=self.settings)
+            async with node:
+                act_under(process_environment())
                 await work(node, self.shown)
 
         asyncio.run(opened())
+
+    def run_locks(self, work: Callable[[LockManager, Shown], Awaitable[None]]) -> None:
+        """Open the locks alone, wherever they are, and do `work` with them."""
+
+        async def opened() -> None:
+            settings = load_settings(self.settings)
+            async with await get_lock_manager(self.locks, settings=settings) as locks:
+                await work(locks, self.shown)
+
+        asyncio.run(opened())
+
+
+def act_under(told: Mapping[str, str]) -> None:
+    """Write with the token of `quorate locks run`, if that runs this command."""
+    name, token = told.get(environment.LOCK, ""), told.get(environment.FENCE, "")
+    if name and token.isdigit():
+        enter_fence(Fence(name, int(token), session="", tag=""))
 
 
 @app.callback()
 def options(
     context: typer.Context,
     url: Annotated[
-        str, typer.Option(help=f"The server; else the variable {URL_VARIABLE}.")
+        str, typer.Option(help=f"The server; else the variable {environment.URL}.")
+    ] = "",
+    locks: Annotated[
+        str,
+        typer.Option(
+            help=f"Where the locks are, if elsewhere; else {environment.LOCKS_URL}."
+        ),
     ] = "",
     settings: Annotated[
         str | None, typer.Option(help="A settings file (YAML, TOML or JSON).")
@@ -66,8 +97,10 @@ def options(
     json: Annotated[bool, typer.Option("--json", help="JSON for machines.")] = False,
 ) -> None:
     """Options that stand before the command."""
-    url = url or process_environment().get(URL_VARIABLE, "redis://localhost:6379")
-    context.obj = Context(url, settings, Shown(as_json=json))
+    said = process_environment()
+    url = url or said.get(environment.URL, "redis://localhost:6379")
+    where = locks or said.get(environment.LOCKS_URL, "")
+    context.obj = Context(url, where, settings, Shown(as_json=json))
 
 
 @app.command("version")

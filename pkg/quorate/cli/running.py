@@ -15,8 +15,6 @@ from collections.abc import Mapping, Sequence
 from quorate.core.errors import InvalidInput
 
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-FENCE_VARIABLE = "QUORATE_FENCE"
-LOCK_VARIABLE = "QUORATE_LOCK"
 
 
 class Command:

@@ -240,7 +240,7 @@ def _refuse(draft: Draft, reply: Sequence[bytes]) -> NoReturn:
         )
     if reason == "stale" and fence is not None:
         raise StaleTokenError(
-            f"The write under {fence.name!r} was refused: its token is {fence.token}.",
+            f"The write under {fence.shown!r} was refused: its token is {fence.token}.",
             f"A later holder has written with token {reply[1].decode()}.",
             "Stop: this process no longer holds it.",
         )

@@ -30,6 +30,11 @@ class Fence:
     def fence(self) -> Fence:
         return self
 
+    @property
+    def shown(self) -> str:
+        """The name as people know it, without the mark that tells kinds apart."""
+        return self.name.lstrip("\x02\x03")
+
 
 @dataclass(frozen=True, slots=True)
 class TaskFence(Fence):

@@ -52,12 +52,12 @@ class Attempt:
     """One call of a task that wants a lock, from asking until it has it or gives up.
 
     `upgrade`: the hold of a reader that wants to be the writer; it has no place in a
-    line, and `bell` is rung for it.
+    line, and `bell` is rung for it. `asks_for_others`: these wait for its answer.
     """
 
     __slots__ = (
-        "bell", "bid", "contended", "doom", "held_by", "owner", "started", "task",
-        "tries", "upgrade", "wish",
+        "asks_for_others", "bell", "bid", "contended", "doom", "held_by", "owner",
+        "started", "task", "tries", "upgrade", "wish",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +78,7 @@ class Attempt:
         self.doom: DeadlockError | None = None
         self.upgrade = ""
         self.bell: asyncio.Event | None = None
+        self.asks_for_others = False
 
     def heed_doom(self) -> None:
         """Raise `DeadlockError` if this one was chosen to give way."""

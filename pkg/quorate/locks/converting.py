@@ -23,7 +23,7 @@ from quorate.core.lifecycle import to_the_end
 from .answers import Granted, GrantNotice, Queued
 from .bid import Attempt, Parts
 from .deadlock_watch import DeadlockWatch
-from .faults import lost_error
+from .faults import lost_error, upgrade_conflict
 from .hold import Hold
 from .model import kind_of, shown
 from .store import LockConversions
@@ -36,9 +36,9 @@ class _Waiting:
 
     __slots__ = ("attempt", "bell", "notice")
 
-    def __init__(self, hold: Hold, now: float) -> None:
+    def __init__(self, hold: Hold, owner: object, now: float) -> None:
         self.bell = asyncio.Event()
-        self.attempt = Attempt(hold.wish, hold.owner, now)
+        self.attempt = Attempt(hold.wish, owner, now)
         self.attempt.upgrade, self.attempt.bell = hold.id, self.bell
         self.notice: GrantNotice | None = None
 
@@ -63,15 +63,18 @@ class Conversions:
         for waiting in self._waiting.values():
             waiting.bell.set()
 
-    async def upgrade(self, hold: Hold, wait_s: float | None) -> None:
+    async def upgrade(self, hold: Hold, owner: object, wait_s: float | None) -> None:
         """Make `hold` the writer; nothing to do if it is. See `Grant.upgrade`."""
         store = self._store()
         _check(hold)
         if not hold.shared:
             return
         if hold.id in self._waiting:
+            if hold.joined is not None:
+                raise upgrade_conflict(hold.wish.name, hold.facts(self._parts.now()))
             raise InvalidInput(f"{hold.wish.name!r} is being upgraded already.")
-        waiting = self._waiting[hold.id] = _Waiting(hold, self._parts.now())
+        waiting = self._waiting[hold.id] = _Waiting(hold, owner, self._parts.now())
+        hold.is_closed, hold.bell = True, waiting.bell
         hold.listeners.append(lambda _: waiting.bell.set())
         try:
             async with asyncio.timeout(wait_s or None):
@@ -86,6 +89,7 @@ class Conversions:
                 raise _in_vain(hold, wait_s) from error
             raise
         finally:
+            hold.bell = None
             self._deadlocks.ends(waiting.attempt)
             del self._waiting[hold.id]
         hold.shared, hold.token, hold.last_token = False, token, last
@@ -115,6 +119,7 @@ class Conversions:
     async def _wait(
         self, store: LockConversions, hold: Hold, waiting: _Waiting, *, only_try: bool
     ) -> tuple[int, int]:
+        await self._be_alone(hold, waiting, only_try=only_try)
         confirm = self._parts.confirm(hold.wish)
         answer = await store.upgrade(hold.wish.name, hold.id, confirm)
         while not isinstance(answer, Granted):
@@ -132,6 +137,18 @@ class Conversions:
                 return waiting.notice.token, waiting.notice.last_token
             answer = await store.upgrade(hold.wish.name, hold.id, confirm)
         return answer.token, answer.last_token
+
+    async def _be_alone(self, hold: Hold, waiting: _Waiting, *, only_try: bool) -> None:
+        """Wait until those of this process who share the hold have left."""
+        while any(block.owner != waiting.attempt.owner for block in hold.blocks):
+            if only_try:
+                raise TimeoutError
+            self._deadlocks.begins(waiting.attempt)
+            await waiting.bell.wait()
+            waiting.bell.clear()
+            waiting.attempt.heed_doom()
+            if hold.lost:
+                raise lost_error(hold.wish.name, hold.lost)
 
     def _look_s(self, answer: Queued) -> float:
         """Asking for nothing, in case that news were lost; or when a hold ends."""

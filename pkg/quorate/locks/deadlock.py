@@ -23,8 +23,9 @@ class Note:
     """An owner that waits and holds something, as its own process says.
 
     No `ident` is ever used twice. `on` is what it waits at: `b:<id of a place>`;
-    `h:<id of a hold>:<token>` while it stands behind others of its own process; or
-    `u:<id of its hold>` as a reader that waits to be the writer.
+    `h:<id of a hold>:<token>` while it stands behind others of its own process;
+    `u:<id of its hold>` as a reader that waits to be the writer; or `w:<ident>` while
+    another task, that of this note, has to go on before.
     `inside` are the holds that only it can give back, each as `<id>:<token>`.
     `since_ms` is wall time; it only serves to choose who gives way.
     """
@@ -167,7 +168,8 @@ def find_deadlocks(
             path = _circle(after, f"w:{victim.ident}", circle)
             found.append(Deadlock(tuple(known[node] for node in path if node in known)))
             after.pop(f"w:{victim.ident}")
-            after.pop(victim.on, None)
+            if not victim.on.startswith("w:"):
+                after.pop(victim.on, None)
     return tuple(found)
 
 

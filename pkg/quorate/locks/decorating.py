@@ -71,6 +71,7 @@ class Locked:
         self._desk = desk
         self._template = template
         self._skip = skip
+        wish = dataclasses.replace(wish, template=template)
         self._wish = dataclasses.replace(wish, wait_s=0) if skip else wish
 
     def __call__(

@@ -116,6 +116,9 @@ class LockDesk:
 
     def _admit(self, hold: Hold, attempt: Attempt) -> None:
         now = self._now()
+        if hold.entries:
+            self.holdings.join(hold, attempt, now)
+            return
         self.holdings.enter(hold, attempt, now)
         if hold.hard_until is not None:
             self.holdings.ends_by(hold, self._hard_end)
@@ -178,9 +181,9 @@ class LockDesk:
         self.holdings.tell_lost(hold, why)
         self._lines.is_over(hold)
 
-    async def upgrade(self, hold: Hold, wait_s: float | None) -> None:
+    async def upgrade(self, hold: Hold, owner: object, wait_s: float | None) -> None:
         """Make a reader the writer. See `Grant.upgrade`."""
-        await self._converted(hold, self.conversions.upgrade(hold, wait_s))
+        await self._converted(hold, self.conversions.upgrade(hold, owner, wait_s))
 
     async def downgrade(self, hold: Hold) -> None:
         """Make a writer a reader. See `Grant.downgrade`."""

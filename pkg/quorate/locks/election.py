@@ -125,7 +125,8 @@ class Election:
             timeout_s=None, label=self.candidate, on_loss=on_loss, priority=priority,
         )  # fmt: skip
         return Campaign(
-            self._booth, dataclasses.replace(wish, name=ELECTION + self.name)
+            self._booth,
+            dataclasses.replace(wish, name=ELECTION + self.name, template="(election)"),
         )
 
     async def leader(self) -> Leader | None:

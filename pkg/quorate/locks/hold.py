@@ -25,6 +25,9 @@ class Inside(Protocol):
     @property
     def task(self) -> asyncio.Task[object] | None: ...
 
+    @property
+    def owner(self) -> object: ...
+
     def interrupt(self) -> None: ...
 
 
@@ -34,12 +37,15 @@ class Hold:
     `has_line`: others of this process stand behind it, in a line of their own.
 
     Tasks of the process may be inside one after the other (`token` grows with each);
-    one task may be inside several times (`entries`).
+    one task may be inside several times (`entries`). Readers may be inside together:
+    `joined` are their owners then. `is_closed`: no further one may join, because one
+    of them wants to write; its `bell` is rung when another leaves.
     """
 
     __slots__ = (
-        "began_at", "blocks", "echo", "entries", "hard_until", "has_line", "id",
-        "is_claimed", "is_given_up", "is_kept", "last_token", "listeners", "lost",
+        "began_at", "bell", "blocks", "echo", "entries", "hard_until", "has_line",
+        "id", "is_claimed", "is_closed", "is_given_up", "is_kept", "joined",
+        "last_token", "listeners", "lost",
         "owner", "session", "session_name", "shared", "since", "tag", "timer", "token",
         "wish",
     )  # fmt: skip
@@ -67,6 +73,9 @@ class Hold:
         self.is_given_up = False
         self.echo = False
         self.timer: asyncio.TimerHandle | None = None
+        self.joined: set[object] | None = None
+        self.is_closed = False
+        self.bell: asyncio.Event | None = None
 
     @property
     def lock_type(self) -> LockType:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from quorate.core.errors import DeadlockError, LockNotGranted
 
@@ -14,22 +13,7 @@ from .faults import lost_error
 from .hold import Hold, owner_id
 from .model import HolderFacts, LockStats, LockType, shown
 from .order import LockOrder
-
-
-@dataclass(slots=True)
-class Tally:
-    """The counts behind `LockStats`."""
-
-    acquired: int = 0
-    reentered: int = 0
-    contended: int = 0
-    passed: int = 0
-    deadlocks: int = 0
-    denied: int = 0
-    lost: int = 0
-    waiting: int = 0
-    wait_s: float = 0.0
-    hold_s: float = 0.0
+from .tally import Tally
 
 
 class Holdings:
@@ -40,6 +24,7 @@ class Holdings:
         self._holds: dict[str, Hold] = {}
         self._owned: dict[tuple[object, str], Hold] = {}
         self._timed: dict[str, Hold] = {}
+        self._readers: dict[str, Hold] = {}
         self._inside = 0
         self._all_out = asyncio.Event()
         self._all_out.set()
@@ -53,6 +38,10 @@ class Holdings:
     def owned(self, owner: object, name: str) -> Hold | None:
         """What this owner holds under this name."""
         return self._owned.get((owner, name))
+
+    def reader(self, name: str) -> Hold | None:
+        """The latest hold of readers of this name."""
+        return self._readers.get(name)
 
     def of_session(self, session: str) -> list[Hold]:
         """All holds that hang on this session."""
@@ -74,13 +63,24 @@ class Holdings:
         hold.since = now
         self._owned[attempt.owner, attempt.wish.name] = hold
         self._holds[hold.id] = hold
+        if hold.shared:
+            self._readers[attempt.wish.name] = hold
         if not self._inside:
             self._all_out.clear()
         self._inside += 1
-        tally = self.tally
-        tally.acquired += 1
-        tally.contended += attempt.contended
-        tally.wait_s += now - attempt.started
+        self.tally.entered(attempt, now)
+
+    def join(self, hold: Hold, attempt: Attempt, now: float) -> None:
+        """A further reader is inside, under the claim of those before it."""
+        if self._order is not None and not attempt.wish.is_try:
+            self._see_order(self._order, attempt)
+        if hold.joined is None:
+            hold.joined = {hold.owner}
+        hold.joined.add(attempt.owner)
+        hold.entries += 1
+        self._owned[attempt.owner, attempt.wish.name] = hold
+        self.tally.entered(attempt, now)
+        self.tally.passed += 1
 
     def enter_again(self, hold: Hold, attempt: Attempt) -> None:
         """The owner enters once more what it holds, without the server.
@@ -107,14 +107,27 @@ class Holdings:
     def leave(self, hold: Hold, now: float) -> bool:
         """One block of the owner has ended. True if it was the last."""
         hold.entries -= 1
+        if hold.joined is not None:
+            self._see_who_left(hold, hold.joined)
         if hold.entries:
             return False
-        del self._owned[hold.owner, hold.wish.name]
-        self.tally.hold_s += now - hold.since
+        self._owned.pop((hold.owner, hold.wish.name), None)
+        self.tally.left(hold, now)
         self._inside -= 1
         if not self._inside:
             self._all_out.set()
         return True
+
+    def _see_who_left(self, hold: Hold, joined: set[object]) -> None:
+        """Who has left has to ask anew; who waits to be alone may be alone now."""
+        inside = {block.owner for block in hold.blocks}
+        for owner in joined - inside:
+            self._owned.pop((owner, hold.wish.name), None)
+        joined &= inside
+        if inside and hold.owner not in inside:
+            hold.owner = next(iter(inside))
+        if hold.bell is not None:
+            hold.bell.set()
 
     def _see_order(self, order: LockOrder, attempt: Attempt) -> None:
         """Tell if what the task holds already was once taken inside of this."""
@@ -137,6 +150,8 @@ class Holdings:
     def remove(self, hold: Hold) -> None:
         """This process has it no more."""
         self._holds.pop(hold.id, None)
+        if self._readers.get(hold.wish.name) is hold:
+            del self._readers[hold.wish.name]
         if hold.timer is not None:
             self._timed.pop(hold.id, None)
             hold.timer.cancel()
@@ -151,7 +166,7 @@ class Holdings:
 
     def tell_lost(self, hold: Hold, why: str) -> None:
         """Count and tell that somebody inside has lost its lock."""
-        self.tally.lost += 1
+        self.tally.lost(hold.wish)
         self._parts.emit(
             LockLost(
                 lock=shown(hold.wish.name),
@@ -167,7 +182,7 @@ class Holdings:
         wish, now = attempt.wish, self._parts.now()
         here = [h for h in self._holds.values() if h.wish.name == wish.name]
         held_by = str((here[0].facts(now) if here else attempt.held_by) or "")
-        self.tally.denied += 1
+        self.tally.denied(wish)
         self._parts.emit(
             LockDenied(
                 lock=shown(wish.name),
@@ -196,17 +211,4 @@ class Holdings:
         return [hold.facts(now) for hold in self._holds.values() if hold.entries]
 
     def stats(self) -> LockStats:
-        tally = self.tally
-        return LockStats(
-            acquired_total=tally.acquired,
-            reentered_total=tally.reentered,
-            contended_total=tally.contended,
-            passed_total=tally.passed,
-            deadlocks_total=tally.deadlocks,
-            denied_total=tally.denied,
-            lost_total=tally.lost,
-            wait_s_total=tally.wait_s,
-            hold_s_total=tally.hold_s,
-            held=len(self._holds),
-            waiting=tally.waiting,
-        )
+        return self.tally.stats(len(self._holds))

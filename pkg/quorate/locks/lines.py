@@ -17,6 +17,7 @@ from .cohort import Gate, Passing, Turn
 from .deadlock_watch import DeadlockWatch
 from .hold import Hold
 from .holdings import Holdings
+from .readers import Readers
 from .returning import Returns
 from .waiting import Bids
 from .wish import Wish
@@ -39,6 +40,7 @@ class Lines:
         self._gates: dict[str, Gate] = {}
         self._closed = False
         self._watch = DeadlockWatch(parts, holdings, self._gates)
+        self._readers = Readers(parts, holdings)
 
     @property
     def deadlocks(self) -> DeadlockWatch:
@@ -123,6 +125,8 @@ class Lines:
     def obtain(self, attempt: Attempt) -> Coroutine[None, None, Hold]:
         """A hold, once it is this attempt's turn."""
         wish = attempt.wish
+        if wish.may_join:
+            return self._readers.obtain(attempt, self._lead(None, attempt, None))
         if wish.asks_itself:
             return self._lead(None, attempt, None)
         gate = self._gates.get(wish.name)
@@ -194,6 +198,9 @@ class Lines:
                         bid = await self._bids.ask(attempt)
                     except LockNotGranted as error:
                         raise self._holdings.denied(attempt) from error
+                    finally:
+                        if attempt.asks_for_others:
+                            self._readers.answered(attempt)
                 attempt.bid = bid
                 if bid.granted is None and not bid.is_void:
                     self._watch.begins(attempt)

@@ -24,14 +24,16 @@ from .wish import Wish
 class Grant:
     """Proof that you hold a lock. Write with its `token`, so that later holders win."""
 
-    __slots__ = ("_desk", "_hold", "_name", "_over", "_token")
+    __slots__ = ("_desk", "_hold", "_name", "_over", "_owner", "_to_tell", "_token")
 
-    def __init__(self, hold: Hold, desk: Desk) -> None:
+    def __init__(self, hold: Hold, desk: Desk, owner: object) -> None:
         self._hold = hold
+        self._owner = owner
         self._desk = desk
         self._over = False
         self._token = hold.token
         self._name = hold.wish.name
+        self._to_tell: list[Callable[[str], None]] = []
 
     def __repr__(self) -> str:
         return f"<Grant {self.name!r}, token {self.token}, {self.valid_for():.1f} s>"
@@ -85,6 +87,7 @@ class Grant:
     def on_lost(self, told: Callable[[str], None]) -> None:
         """Call `told` with the reason if the lock is lost before its block ends."""
         self._hold.listeners.append(told)
+        self._to_tell.append(told)
 
     async def upgrade(self, *, wait_s: float | None = None) -> None:
         """From SHARED to EXCLUSIVE, without letting a writer in between.
@@ -95,7 +98,7 @@ class Grant:
         """
         self.check()
         check_wait(wait_s)
-        await self._desk.upgrade(self._hold, wait_s)
+        await self._desk.upgrade(self._hold, self._owner, wait_s)
 
     async def downgrade(self) -> None:
         """From EXCLUSIVE to SHARED, without letting a writer in between.
@@ -110,6 +113,10 @@ class Grant:
         """The block is over; the grant is worth nothing from now on."""
         self._token = self._hold.token
         self._over = True
+        for told in self._to_tell:
+            # Others may be inside still, or the list may be that of the next by now.
+            if told in self._hold.listeners:
+                self._hold.listeners.remove(told)
 
 
 class Desk(Protocol):
@@ -119,7 +126,9 @@ class Desk(Protocol):
 
     async def give_back(self, hold: Hold) -> Was: ...
 
-    async def upgrade(self, hold: Hold, wait_s: float | None) -> None: ...
+    async def upgrade(
+        self, hold: Hold, owner: object, wait_s: float | None
+    ) -> None: ...
 
     async def downgrade(self, hold: Hold) -> None: ...
 
@@ -164,6 +173,11 @@ class LockBlock:
         """Whose block it is: who entered it."""
         return self._task
 
+    @property
+    def owner(self) -> object:
+        """Whom it acts for."""
+        return self._wish.owner or self._task
+
     async def __aenter__(self) -> Grant:
         if self._grant is not None:
             raise RuntimeError("a lock block is used once: call acquire_lock again")
@@ -172,7 +186,7 @@ class LockBlock:
         hold = await self._desk.take(self._wish, task)
         # From here to the return nothing waits, so that nothing can come in between.
         self._hold, self._task, self._cancelling = hold, task, task.cancelling()
-        self._grant = Grant(hold, self._desk)
+        self._grant = Grant(hold, self._desk, self.owner)
         if not self._wish.weight:
             self._before = enter_fence(self._grant)
         hold.blocks.append(self)

@@ -52,6 +52,8 @@ class Looking:
         check_name(name, "lock")
         if self._waits is None:
             raise MissingCapability(
-                "This backend cannot take a lock away by its token."
+                "This backend cannot take a lock away by its token.",
+                "Its server knows no tokens, only claims.",
+                "On Consul, remove the holder's key: consul kv delete …",
             )
         return await self._waits.end_hold(name, token) > 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, TypeAlias
 
 from quorate.core.errors import InvalidInput
+from quorate.core.series import Buckets
+from quorate.core.spread import NOTHING
 
 SHORTEST_TIMEOUT_S = 0.1
 LONGEST_TIMEOUT_S = 366 * 86_400.0
@@ -241,12 +243,26 @@ class LockLine:
 
 
 @dataclass(frozen=True, slots=True)
+class TemplateStats:
+    """The same for the locks of one template. `wait_s`: of those that were granted."""
+
+    acquired_total: int = 0
+    contended_total: int = 0
+    denied_total: int = 0
+    lost_total: int = 0
+    wait_s: Buckets = NOTHING
+    hold_s: Buckets = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
 class LockStats:
     """Counts since the start, and sums in seconds.
 
     `contended_total`: acquisitions that had to wait, for this process or another.
     `passed_total`: those served inside the process, without the server.
     `deadlocks_total`: owners of this process that gave way to break a circle.
+    `denied_total`: those that waited in vain. `by_template`: the same for each template
+    of `with_lock`; `(block)` are locks that are named where they are taken.
     """
 
     acquired_total: int = 0
@@ -260,3 +276,4 @@ class LockStats:
     hold_s_total: float = 0.0
     held: int = 0
     waiting: int = 0
+    by_template: Mapping[str, TemplateStats] = field(default_factory=dict)

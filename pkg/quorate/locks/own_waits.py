@@ -114,13 +114,25 @@ class OwnWaits:
     def _where(self, attempt: Attempt) -> str:
         """What it waits at; nothing while that is still on its way."""
         if attempt.upgrade:
-            return f"u:{attempt.upgrade}"
+            return self._where_to_write(attempt)
         bid, gate = attempt.bid, self._gates.get(attempt.wish.name)
         if bid is None and gate is not None and not attempt.wish.shared:
             if gate.hold is not None:
                 return f"h:{gate.hold.id}:{gate.hold.token}"
             bid = gate.leader.bid if gate.leader is not None else None
         return f"b:{bid.ask.id}" if bid is not None and bid.is_open else ""
+
+    def _where_to_write(self, attempt: Attempt) -> str:
+        """What a reader waits at that wants to write: all others that read.
+
+        Those of this process that share its hold come first; one that waits will do.
+        """
+        hold = self._holdings.find(attempt.upgrade)
+        others = [b for b in hold.blocks if b.owner != attempt.owner] if hold else []
+        if not others:
+            return f"u:{attempt.upgrade}"
+        waits = (self._waits.get(block.task) for block in others)
+        return next((f"w:{wait.ident}" for wait in waits if wait), "")
 
     def _inside(self) -> dict[object, list[Hold]]:
         """What each task holds: only it can end the block that it is in."""
@@ -141,11 +153,13 @@ class OwnWaits:
         else:
             holds = (h for h in self._holdings.all() if h.wish.name == name)
         for hold in holds:
-            if (hold.shared and shared) or hold.id == upgrade:
+            if hold.shared and shared:
                 continue
             for block in hold.blocks:
                 wait = self._waits.get(block.task)
-                if wait is not None:
+                if wait is not None and not (
+                    hold.id == upgrade and wait.attempt is attempt
+                ):
                     yield wait.attempt
 
 

@@ -75,8 +75,9 @@ class Semaphore:
             timeout_s=timeout_s, on_loss=on_loss, priority=priority,
         )  # fmt: skip
         wish = dataclasses.replace(
-            wish, name=SEMAPHORE + self.name, weight=weight, permits=self.permits
-        )
+            wish, name=SEMAPHORE + self.name, weight=weight, permits=self.permits,
+            template="(semaphore)",
+        )  # fmt: skip
         return LockBlock(self._desk(), wish)
 
     async def set_permits(self, permits: int) -> int:

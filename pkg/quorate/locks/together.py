@@ -46,8 +46,8 @@ class _Hands:
         others = await asyncio.gather(*self._returns)
         return "unknown" if "unknown" in others else was
 
-    async def upgrade(self, hold: Hold, wait_s: float | None) -> None:
-        await self._desk.upgrade(hold, wait_s)
+    async def upgrade(self, hold: Hold, owner: object, wait_s: float | None) -> None:
+        await self._desk.upgrade(hold, owner, wait_s)
 
     async def downgrade(self, hold: Hold) -> None:
         await self._desk.downgrade(hold)

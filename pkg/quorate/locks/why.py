@@ -28,7 +28,8 @@ class Step:
     def __str__(self) -> str:
         waiter = self.waiter
         held = "; ".join(str(holder) for holder in self.holders[:3]) or "nobody now"
-        line = f", behind {self.before} others" if self.before else ""
+        others = "others" if self.before > 1 else "other"
+        line = f", behind {self.before} {others}" if self.before else ""
         return (
             f"{_who(waiter)} waits for {waiter.name!r} since {waiter.waited_s:.1f} s"
             f"{line}; held by {held}"

@@ -30,6 +30,7 @@ class Wish:
     Nobody changes it; it is not frozen because that costs more than all the rest of it.
 
     `at_least_for_s`: the lock stays taken so long even if the block is over before.
+    `template`: what it is counted as.
     `weight` of `permits`: what is wanted of a semaphore, whose `lock_type` is SHARED.
     `replicas`: so many must have the grant.
     """
@@ -45,12 +46,24 @@ class Wish:
     priority: int = 0
     weight: int = 0
     permits: int = 0
+    template: str = "(block)"
     replicas: int = 0
 
     @property
     def shared(self) -> bool:
         """Others may hold it too."""
         return self.lock_type is LockType.SHARED
+
+    @property
+    def may_join(self) -> bool:
+        """A reader like any other, who may share a claim with others of its process."""
+        return self.shared and not (
+            self.weight
+            or self.timeout_s is not None
+            or self.at_least_for_s
+            or self.replicas
+            or self.priority
+        )
 
     def suits(self, other: Wish) -> bool:
         """A place in line that was taken for this wish will do for `other`."""

@@ -1,7 +1,7 @@
 """Prometheus metrics: events are counted, `stats()` are read when somebody scrapes.
 
 Nothing on a hot path knows that metrics exist. Labels come from closed sets only: event
-names, lanes, states; never a key, a task id or a lock's name.
+names, lanes, states, templates; never a key, a task id or a lock's name.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ ReadStats = Callable[[], object]
 """Returns a frozen dataclass; its numbers become metrics."""
 
 _UNITS = {"_s": "_seconds", "_bytes": "_bytes"}
+ROWS = "by_"
+"""How a field begins that maps each value of a label to statistics of its own."""
 _PLAIN = re.compile(r"[^a-zA-Z0-9_]")
 
 
@@ -115,6 +117,10 @@ def _families(name: str, stats: object) -> Iterator[Metric]:
             value = int(value)
         if isinstance(value, (int, float)):
             yield _family(metric, field.name, {None: value})
+        elif isinstance(value, Buckets):
+            yield _histogram(metric, field.name, "", {"": value})
+        elif field.name.startswith(ROWS):
+            yield from _rows(name, field.name.removeprefix(ROWS), value)
         elif isinstance(value, Mapping):
             numbers: dict[str | None, float] = {
                 str(getattr(key, "value", key)): number
@@ -124,8 +130,38 @@ def _families(name: str, stats: object) -> Iterator[Metric]:
             yield _family(metric, field.name, numbers)
 
 
-def _family(metric: str, field: str, numbers: Mapping[str | None, float]) -> Metric:
-    labels = [] if None in numbers else ["of"]
+def _rows(name: str, label: str, rows: Mapping[str, object]) -> Iterator[Metric]:
+    """`by_template` of `locks`: quorate_locks_template_…, one series each template."""
+    first = next(iter(rows.values()), None)
+    if first is None or not is_dataclass(first):
+        return
+    for field in fields(first):
+        metric = f"quorate_{name}_{label}_{_with_unit(field.name)}"
+        if isinstance(getattr(first, field.name), Buckets):
+            spreads = {of: getattr(row, field.name) for of, row in rows.items()}
+            yield _histogram(metric, field.name, label, spreads)
+        else:
+            numbers: dict[str | None, float] = {
+                of: getattr(row, field.name) for of, row in rows.items()
+            }
+            yield _family(metric, field.name, numbers, label)
+
+
+def _histogram(
+    metric: str, field: str, label: str, spreads: Mapping[str, Buckets]
+) -> Metric:
+    text = f"{field.replace('_', ' ')}."
+    labels = [label] if label else []
+    family = HistogramMetricFamily(metric, text, labels=labels)
+    for of, spread in spreads.items():
+        family.add_metric([of] if label else [], _cumulated(spread), spread.total)
+    return family
+
+
+def _family(
+    metric: str, field: str, numbers: Mapping[str | None, float], label: str = "of"
+) -> Metric:
+    labels = [] if None in numbers else [label]
     text = f"{field.replace('_', ' ')}."
     family = (
         CounterMetricFamily(metric.removesuffix("_total"), text, labels=labels)

@@ -114,8 +114,8 @@ class RedisRegistry:
         if fence and reply[0] == b"stale":
             raise StaleTokenError(
                 f"{instance!r} was not put in {change.state.value}.",
-                f"Of {fence.name!r} the token {reply[1].decode()} has decided already; "
-                f"this one is {fence.token}.",
+                f"Of {fence.shown!r} the token {reply[1].decode()} has decided "
+                f"already; this one is {fence.token}.",
                 "Stop: this process, or this task of it, no longer holds it.",
             )
         return _receipt(reply)

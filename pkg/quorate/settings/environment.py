@@ -20,6 +20,12 @@ from .tree import Settings
 PREFIX = "QUORATE_"
 SEPARATOR = "__"
 CONFIG_PATH = "CONFIG_PATH"
+URL = "QUORATE_URL"
+LOCKS_URL = "QUORATE_LOCKS_URL"
+LOCK = "QUORATE_LOCK"
+FENCE = "QUORATE_FENCE"
+NO_SETTINGS = frozenset((URL, LOCKS_URL, LOCK, FENCE))
+"""What the command `quorate` reads, and tells the commands that it runs."""
 NEAR = 0.75
 
 SETTINGS = tuple(describe(Settings))
@@ -46,6 +52,8 @@ def given(environ: Mapping[str, str]) -> tuple[tuple[Given, ...], tuple[Fault, .
     for variable in sorted(environ):
         if variable.startswith(PREFIX) and environ[variable]:
             path = path_of(variable)
+            if variable in NO_SETTINGS:
+                continue
             if path.partition(".")[0] in SECTIONS:
                 found.append(Given(path, environ[variable], variable))
             else:

@@ -24,6 +24,7 @@ from .rabbit_line import BROKEN, Line
 
 BATCHES_AT_ONCE = 2
 PATIENCE_S = 0.05
+FULL = "FULL"
 
 
 class Message(NamedTuple):
@@ -69,15 +70,18 @@ class Publisher:
                 if was_sent:
                     self.repeated += len(left)
                 was_sent = True
-                left = await self._try(wire, left, ends_at)
-                if left and self._clock.monotonic() >= ends_at:
-                    raise _unknown(len(left), self._line.away())
+                left, refusal = await self._try(wire, left, ends_at)
+                if left and self._clock.monotonic() + PATIENCE_S >= ends_at:
+                    raise refusal or _unknown(len(left), self._line.away())
         self.published += len(messages)
 
     async def _try(
         self, wire: Wire, messages: list[Message], ends_at: float
-    ) -> list[Message]:
-        """Send them all. Returns those that are not confirmed."""
+    ) -> tuple[list[Message], StoreRefused | None]:
+        """Send them all. Returns those that are not confirmed, and why they may be.
+
+        A queue that elects a leader refuses for a moment as a full one does for long.
+        """
         sending = [_send(wire, message) for message in messages]
         try:
             async with asyncio.timeout(ends_at - self._clock.monotonic()):
@@ -85,17 +89,19 @@ class Publisher:
         except TimeoutError as error:
             raise _unknown(len(messages), error) from error
         refused = [each for each in outcomes if isinstance(each, StoreRefused)]
-        if refused:
-            raise refused[0]
+        for refusal in refused:
+            if refusal.code != FULL:
+                raise refusal
         left = [
             message
             for message, outcome in zip(messages, outcomes, strict=True)
             if isinstance(outcome, BaseException)
         ]
-        if left:
+        if len(refused) < len(left):
             self._channel = self._wire = None
+        if left:
             await self._clock.sleep(PATIENCE_S)
-        return left
+        return left, refused[0] if len(refused) == len(left) and refused else None
 
     async def _open(self, ends_at: float) -> Wire:
         """The channel, on the connection that is open now."""
@@ -140,7 +146,7 @@ async def _send(wire: Wire, message: Message) -> None:
 def _full(key: str) -> StoreRefused:
     return StoreRefused(
         f"RabbitMQ refuses messages for {key}.",
-        "FULL The queue has as many as it may have, or its majority is away.",
+        f"{FULL} The queue has as many as it may have, or its majority is away.",
         "Start more workers, or look at the broker.",
     )
 

@@ -146,8 +146,9 @@ def test_a_hold_that_was_passed_on_is_another_edge():
 class World:
     """Owners that do not begin a wait by which they would wait in a circle.
 
-    Owners wait in lines, are passed holds, give up, and read or write; two readings are
-    taken at different moments, each in parts, as several processes would note them.
+    Owners wait in lines, are passed holds, give up, read or write, and want to write
+    while they read; two readings are taken at different moments, each in parts, as
+    several processes would note them.
     """
 
     def __init__(self, chance: random.Random) -> None:
@@ -157,6 +158,7 @@ class World:
         self.held: dict[str, dict[str, tuple[str, bool]]] = {n: {} for n in self.locks}
         self.lines: dict[str, list[tuple[str, str, bool]]] = {n: [] for n in self.locks}
         self.waits: dict[str, tuple[str, int, str, str]] = {}
+        self.upgrading: dict[str, str] = {}
         self.has: dict[str, list[str]] = {
             f"o{n}": [] for n in range(chance.randint(2, 8))
         }
@@ -171,6 +173,8 @@ class World:
         others = [name for name in self.locks if name not in mine]
         if others and self._chance.random() < 0.6:
             self._asks(owner, self._chance.choice(others))
+        elif mine and self._chance.random() < 0.3:
+            self._wants_to_write(owner, self._chance.choice(mine))
         elif mine:
             name = self._chance.choice(mine)
             mine.remove(name)
@@ -186,13 +190,33 @@ class World:
         if owner in self.waits and self.has[owner] and found(self.reading(busy=0)):
             self._gives_up(owner)
 
+    def _wants_to_write(self, owner: str, name: str) -> None:
+        holds = self.held[name]
+        hold = next(h for h, (who, _) in holds.items() if who == owner)
+        if name in self.upgrading or not holds[hold][1]:
+            return
+        number = next(self._ids)
+        self.upgrading[name] = hold
+        self.waits[owner] = (name, number, f"w{number}", f"u:{hold}")
+        self._lets_in(name)
+        if owner in self.waits and found(self.reading(busy=0)):
+            self._gives_up(owner)
+
     def _gives_up(self, owner: str) -> None:
-        name = self.waits.pop(owner)[0]
+        name, _, _, on = self.waits.pop(owner)
+        if on.startswith("u:"):
+            del self.upgrading[name]
         self.lines[name] = [one for one in self.lines[name] if one[1] != owner]
         self._lets_in(name)
 
     def _lets_in(self, name: str) -> None:
         line, holds = self.lines[name], self.held[name]
+        if name in self.upgrading:
+            if len(holds) > 1:
+                return
+            ((hold, (owner, _)),) = holds.items()
+            holds[hold] = (owner, False)
+            del self.upgrading[name], self.waits[owner]
         while line:
             _, owner, shared = line[0]
             if holds and not (shared and all(s for _, s in holds.values())):
@@ -224,6 +248,7 @@ class World:
             tuple(holds),
             tuple(p for p, _, shared in waiting if not shared),
             tuple(p for p, _, shared in waiting if shared),
+            self.upgrading.get(name, ""),
         )
 
     def _goes_on(self, busy: int) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from quorate.core.events import ListenerFailed
+from quorate.core.series import Buckets
+from quorate.core.spread import BOUNDS_S, NOTHING
 from quorate.observability.metrics import Metrics
 
 
@@ -41,6 +43,36 @@ def test_numbers_of_stats_become_metrics_that_end_in_their_unit():
     assert 'quorate_locks_depth{of="high"} 2.0' in lines
     assert 'quorate_locks_depth{of="low"} 1.0' in lines
     assert not any("not a number" in line for line in lines)
+
+
+@dataclass(frozen=True)
+class Row:
+    acquired_total: int = 0
+    wait_s: Buckets = NOTHING
+
+
+@dataclass(frozen=True)
+class Rows:
+    by_template: dict[str, Row] = field(default_factory=dict)
+
+
+def test_statistics_of_each_template_are_series_of_their_own():
+    waited = Buckets(BOUNDS_S, (2, 0, 0, 1, 0, 0, 0, 0, 1), 70.5)
+    rows = {"user:{user_id}": Row(4, waited), "(block)": Row(1)}
+    metrics = Metrics()
+    metrics.add("locks", lambda: Rows(rows))
+    metrics.add("none", Rows)
+
+    lines = page(metrics)
+
+    name, of = "quorate_locks_template", 'template="user:{user_id}"'
+    assert f"{name}_acquired_total{{{of}}} 4.0" in lines
+    assert f'{name}_acquired_total{{template="(block)"}} 1.0' in lines
+    assert f'{name}_wait_seconds_bucket{{le="0.025",{of}}} 2.0' in lines
+    assert f'{name}_wait_seconds_bucket{{le="+Inf",{of}}} 4.0' in lines
+    assert f"{name}_wait_seconds_sum{{{of}}} 70.5" in lines
+    assert f"{name}_wait_seconds_count{{{of}}} 4.0" in lines
+    assert not any("quorate_none" in line for line in lines)
 
 
 def test_stats_are_read_only_when_somebody_scrapes():

@@ -5,6 +5,7 @@ Delays are over at once. What is not acknowledged goes back when its channel clo
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -256,6 +257,20 @@ class FakeLine:
                 told(channel, ConnectionError("cut"))
 
 
+class Passing:
+    """A clock that goes on by itself when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+    async def sleep(self, delay_s: float) -> None:
+        self.at += delay_s
+        await asyncio.sleep(0)
+
+
 class FakeRabbit:
     """Satisfies what the queue uses of a `RabbitWire`: one process."""
 
@@ -271,7 +286,7 @@ class FakeRabbit:
         self.roll = Roll()
         self.consuming = FakeLine(server)
         self.publishing = FakeLine(server)
-        self.publisher = Publisher(self.publishing, self.limits, clock)
+        self.publisher = Publisher(self.publishing, self.limits, Passing())
 
     def sessions(self) -> RabbitSessions:
         return RabbitSessions(self.roll, self.clock, lambda: self.consuming.is_open)

@@ -148,6 +148,12 @@ def test_a_variable_of_the_application_is_left_alone():
     assert load_settings(environ=environ) == load_settings(environ={})
 
 
+def test_what_the_command_tells_its_children_is_no_setting():
+    told = ("QUORATE_LOCK", "QUORATE_FENCE", "QUORATE_URL", "QUORATE_LOCKS_URL")
+
+    assert load_settings(environ=dict.fromkeys(told, "1")) == load_settings(environ={})
+
+
 def test_config_path_names_the_file(written):
     path = written("queue: {concurrency: 9}")
 

@@ -10,7 +10,7 @@ import aio_pika
 import aiormq
 import pytest
 from pamqp.commands import Basic
-from tests.unit.queue.fake_rabbit import FakeLine, FakeQueue, FakeServer
+from tests.unit.queue.fake_rabbit import FakeLine, FakeQueue, FakeServer, Passing
 
 from quorate.backend import Backend, Backends
 from quorate.core.clock import Chance
@@ -191,20 +191,6 @@ def a_message(name="q") -> Message:
     return Message(name, b"x", Basic.Properties(message_id="m"))
 
 
-class Passing:
-    """A clock that goes on by itself when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.at = 0.0
-
-    def monotonic(self):
-        return self.at
-
-    async def sleep(self, delay_s):
-        self.at += delay_s
-        await asyncio.sleep(0)
-
-
 async def test_what_was_not_confirmed_is_sent_again(server):
     publisher = Publisher(Flaky(server, 2), WireLimits(), Passing())
 
@@ -256,6 +242,24 @@ async def test_a_broker_that_does_not_answer_is_not_waited_for_for_ever(server):
 
     with pytest.raises(OutcomeUnknown):
         await publisher.publish([a_message()])
+
+
+async def test_a_refusal_for_a_moment_is_waited_out(server):
+    line, clock = FakeLine(server), Passing()
+    server.refuses = True
+    slept = clock.sleep
+
+    async def until_it_takes_again(delay_s):
+        await slept(delay_s)
+        server.refuses = clock.at < 0.2
+
+    clock.sleep = until_it_takes_again
+    publisher = Publisher(line, WireLimits(), clock)
+
+    await publisher.publish([a_message()])
+
+    assert len(server.queues["q"].messages) == 1
+    assert len(line.channels) == 1
 
 
 @pytest.mark.parametrize("how", ["missing", "full", "failed"])

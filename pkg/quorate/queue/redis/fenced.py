@@ -25,13 +25,13 @@ def check_fenced(fence: Fence, reply: Sequence[int | bytes]) -> None:
         last = reply[1]
         shown = last.decode() if isinstance(last, bytes) else last
         raise StaleTokenError(
-            f"The tasks under {fence.name!r} were refused: its token is {fence.token}.",
+            f"The tasks of {fence.shown!r} were refused: its token is {fence.token}.",
             f"A later holder has enqueued with token {shown}.",
             "Stop: this process, or this task of it, no longer holds it.",
         )
     if reply[0] == _SESSION_OVER:
         raise SessionLostError(
-            f"The tasks under {fence.name!r} were refused: its session is over.",
+            f"The tasks of {fence.shown!r} were refused: its session is over.",
             "What it held may belong to somebody else by now.",
             "Stop, and take the lock again to go on.",
         )
