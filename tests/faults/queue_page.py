@@ -34,5 +34,5 @@ WORDS = """
   heard of; it is counted, not judged.
 - **Q10 with a clock that jumps**: a delayed task is due by the server's clock. Set an
   hour ahead it calls all of them due, and they come early: once, and none is lost.
-- Not in this report: RabbitMQ (of Q6, Q11, and Q13).
+- Not in this report: RabbitMQ's disk alarm (of Q11) and consumer timeout (Q13).
 """

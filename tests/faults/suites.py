@@ -9,6 +9,7 @@ from tests.faults import (
     queue_bugs,
     queue_order_runs,
     queue_page,
+    queue_rabbit_runs,
     queue_runs,
     queue_server_runs,
 )
@@ -30,7 +31,12 @@ LOCKS = Suite(
 )
 QUEUE = Suite(
     "queue",
-    {**queue_runs.RUNS, **queue_server_runs.RUNS, **queue_order_runs.RUNS},
+    {
+        **queue_runs.RUNS,
+        **queue_server_runs.RUNS,
+        **queue_rabbit_runs.RUNS,
+        **queue_order_runs.RUNS,
+    },
     queue_bugs.BUGS,
     queue_page.HEAD,
     queue_page.WORDS,
