@@ -16,7 +16,7 @@ from quorate.core.errors import DeadlockError, LockNotGranted
 from quorate.lease.lease import LeaseTerms
 from quorate.locks import redis as redis_locks
 from quorate.locks import redis_conversions, redis_meetings, redis_together
-from quorate.locks.model import LockType
+from quorate.locks.model import LockConfig, LockType
 from quorate.wire.scripts import Script
 
 TERMS = LeaseTerms(ttl_s=30.0)
@@ -298,7 +298,9 @@ async def place(servers: Servers, namespace: str) -> AsyncIterator[Place]:
 
 
 async def goes_well(place: Place, tale: Tale) -> bool:
-    ann, bob = await place.process(TERMS), await place.process(TERMS)
+    """Everything is asked of the server: nothing is passed on within a process."""
+    config = LockConfig(passing_s=0.0)
+    ann, bob = [await place.process(TERMS, config) for _ in range(2)]
     async with asyncio.timeout(10):
         return await tale(ann, bob)
 

@@ -27,9 +27,12 @@ STALL_S = 3.0
 SLACK_S = 1.5
 
 HOLDER = """
-import asyncio, sys, time
+import asyncio, signal, sys, time
 import quorate
 from quorate.settings import load_settings
+
+# Who runs the tests in the background has SIGINT ignored, and so have its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 async def long_task(payload):
     print("working", flush=True)

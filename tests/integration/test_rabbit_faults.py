@@ -179,7 +179,7 @@ async def test_a_task_that_kills_its_workers_is_set_aside_and_its_neighbours_are
     config = replace(CONFIG, crash_budget=2)
     async with a_queue(rabbit_url, heard, namespace, config) as queue:
         run = Run(queue, history)
-        poison = await queue.enqueue_task("poison")
+        poison = await queue.enqueue_task("poison", 0)
         await run.puts(15, work_s=0.1)
         await queue.start_workers(1)
 

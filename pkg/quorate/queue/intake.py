@@ -126,9 +126,9 @@ class Intake:
             self._sight = Sight((0, 0, 0))
         elif self._sight is not None and answer.leases:
             self._sight = _after(self._sight, taken)
-        self._shares = charge(
-            self._shares, request.takes, taken, self._sight, self._rules
-        )
+        # A lane that a rate kept from giving what it was asked for is not empty.
+        asked = taken if answer.is_limited else request.takes
+        self._shares = charge(self._shares, asked, taken, self._sight, self._rules)
 
     def _heed_rate(self, request: Request, answer: Answer) -> None:
         """Ask for about what the queue's rate allows, so that it is shared fairly."""
