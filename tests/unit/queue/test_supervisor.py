@@ -131,7 +131,7 @@ def nursery(monkeypatch) -> Nursery:
 async def supervisor(nursery, heard):
     supervisor = Supervisor(
         b"orders",
-        Patience(grace_s=0.2, warned_at_s=0.1, max_stall_s=0.3),
+        Patience(grace_s=0.2, warned_at_s=0.5, max_stall_s=0.8),
         nursery.bury,
         Tools(heard.emit, SystemClock(), Chance(1)),
         Lookout(FakeSession(), "{t}"),
@@ -197,7 +197,7 @@ async def test_a_child_that_beats_is_left_alone(supervisor, nursery, heard):
     process = nursery.processes[0]
     beating = asyncio.ensure_future(beat(process))
 
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1.0)
 
     assert heard.count(WorkerStalled) == 0
     assert supervisor.tally().done_total == 1
