@@ -82,9 +82,11 @@ async def test_who_waits_too_long_gets_one_turn_in_eight(
         await stage.puts(2000, LOW, HIGH)
         await asyncio.sleep(0.25)
 
-        shares = await stage.begins(1600)
+        await stage.begins(1850)
 
-    assert 180 <= shares[LOW] <= 260
+    # Ages are known from the first look on; what was claimed before is left out.
+    shares = Counter(stage.begun[250:1850])
+    assert 180 <= shares[LOW] <= 260, shares
 
 
 async def test_strict_lanes_wait_for_those_above(
