@@ -1,10 +1,9 @@
 """Runs the rings of tests, in two lanes side by side, one line each as it ends.
 
-A ring is one command, and takes about one core. The quick ones begin, then those that
-take longest, so that both lanes end at about the same time. A ring's output is shown
-when it fails, or with -v, in one piece. All rings run even if one fails; the exit code
-is 1 then. The last line is always the tally, as plain text: tests of the pytest rings,
-and one for each other ring.
+A ring is one command. The quick ones begin, then those that take longest, so that the
+lanes end together. A ring's output is shown in one piece when it fails, or with -v. All
+rings run even if one fails; the exit code is 1 then. The last line is always the tally,
+as plain text: tests of the pytest rings, and one for each other ring.
 
     python scripts/run_tests.py [-v] [--lanes N] [ring ...]
 """
@@ -101,14 +100,7 @@ RINGS = (
 
 async def run(command: tuple[str, ...]) -> tuple[int, str]:
     """The exit code and everything said. If it is stopped, so is what it started."""
-    child = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    child = await begin(command)
     said = bytearray()
     try:
         async with asyncio.timeout(RING_TIMEOUT_S):
@@ -126,6 +118,27 @@ async def run(command: tuple[str, ...]) -> tuple[int, str]:
         await child.wait()
         raise
     return code, said.decode(errors="replace")
+
+
+async def begin(command: tuple[str, ...]) -> asyncio.subprocess.Process:
+    """Start it. Who is stopped meanwhile has started it all the same, and ends it."""
+    beginning = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(beginning)
+    except asyncio.CancelledError:
+        child = await beginning
+        end(child)
+        await child.wait()
+        raise
 
 
 async def listen(child: asyncio.subprocess.Process, said: bytearray) -> int:

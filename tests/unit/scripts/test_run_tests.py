@@ -4,6 +4,7 @@ Rings run side by side, and each is told of in one piece. Whatever ends the runn
 what it has started.
 """
 
+import asyncio
 import importlib.util
 import os
 import signal
@@ -205,6 +206,26 @@ def test_the_last_line_is_the_tally_and_the_exit_code_tells_the_verdict(
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == tally
     assert "    said" not in lines
+
+
+async def test_a_ring_that_is_stopped_while_it_begins_is_ended_with_its_children(
+    runner, tmp_path
+):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    held = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    hold = ("sh", "-c", f"exec 9> {pipe}; sleep 60 & sleep 60")
+    beginning = asyncio.ensure_future(runner.run(hold))
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+    beginning.cancel()
+    await asyncio.wait({beginning})
+
+    assert beginning.cancelled()
+    os.set_blocking(held, True)
+    with os.fdopen(held) as first:
+        assert first.read() == ""
 
 
 def test_fewer_lanes_than_one_are_refused():
