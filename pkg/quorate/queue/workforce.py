@@ -198,6 +198,7 @@ class Workforce:
             is_up=self._is_up,
             held=place.held,
             crew=place.crew,
+            longest_attempt_s=place.longest_attempt_s,
         )
 
     def _orders(self, plan: WorkPlan) -> Orders:
