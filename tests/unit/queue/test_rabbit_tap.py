@@ -90,15 +90,15 @@ async def test_who_acknowledges_waits_no_longer_when_the_tap_is_closed(
 async def test_a_connection_that_takes_no_acknowledgement_is_given_up(
     tap, line, server, monkeypatch
 ):
-    broken: list[str] = []
-    tap.on_broken = lambda: broken.append("broken")
+    broken: list[BaseException | None] = []
+    tap.on_broken = broken.append
     letter = await letter_of(tap, line, server)
     stuck_at(line, "basic_ack")
     monkeypatch.setattr(taps, "ANSWER_WITHIN_S", 0.01)
 
     assert not await tap.settle(letter)
 
-    assert broken == ["broken"]
+    assert [type(error) for error in broken] == [TimeoutError]
 
 
 async def test_two_who_open_it_at_once_open_it_once(tap, line, server, monkeypatch):
