@@ -37,6 +37,9 @@ class TaskPriority(Enum):
     LOW = "low"
     MEDIUM = NORMAL
 
+    # That of Enum is written in Python, and each task is looked up by its lane.
+    __hash__ = object.__hash__
+
     @property
     def lane(self) -> int:
         """0 for the most urgent, 2 for the least."""

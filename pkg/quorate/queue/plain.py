@@ -7,6 +7,7 @@ that follow.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import NamedTuple
@@ -60,6 +61,17 @@ class Forms:
         """A parcel of this form. Raises `InvalidPayload`."""
         envelope = form.head + encode(payload, form.what, self._max_bytes)
         return Parcel(self._ids.next(now), form.lane, 0.0, envelope)
+
+    def fill_each(
+        self, form: Form, payloads: Sequence[Json], now: float
+    ) -> list[Parcel]:
+        """A parcel of this form for each of them. Raises `InvalidPayload`."""
+        lane, head, what = form
+        most, ids = self._max_bytes, self._ids.many(now, len(payloads))
+        return [
+            Parcel(task_id, lane, 0.0, head + encode(payload, what, most))
+            for task_id, payload in zip(ids, payloads, strict=True)
+        ]
 
     def learn(self, task: Task, parcel: Parcel) -> None:
         """Remember the form of a task that was packed in full."""
