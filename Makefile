@@ -3,6 +3,9 @@
 SHELL := bash
 PY := .venv/bin/python
 export GOAL := $(firstword $(MAKECMDGOALS))
+# A shell that asks Python to keep no bytecode would have each of the thousands of
+# processes of a run compile the library anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test faults bench bench-locks bench-queue lint servers clean set-up

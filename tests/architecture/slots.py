@@ -20,6 +20,9 @@ HANDED_IN = {
 }
 """Channels that Python gave with the tag of the queue in front."""
 
+SHARED = PurePosixPath("wire/scripts")
+"""Where the loader looks for a fragment that the script's own folder does not have."""
+
 _INCLUDE = re.compile(r"^-- include (\w+)$", re.MULTILINE)
 _COMMENT = re.compile(r"--[^\n]*")
 _CALL = re.compile(r"redis\.p?call\(")
@@ -54,37 +57,52 @@ def publishing(house: House) -> Iterator[Fault]:
                 yield Fault(path, number, "PUBLISH that the loader does not know")
 
 
+def kept_once(house: House) -> Iterator[Fault]:
+    """What several rooms need lies in wire/scripts, and nowhere a second time."""
+    texts: dict[str, str] = {}
+    for path, text in sorted(house.lua.items()):
+        folder, name = PurePosixPath(path).parent, PurePosixPath(path).name
+        shared = f"{SHARED}/{name}"
+        first = texts.setdefault(text, path)
+        if folder != SHARED and shared in house.lua:
+            yield Fault(path, 1, f"kept also as {shared}")
+        elif first != path:
+            yield Fault(path, 1, f"kept also as {first}")
+
+
 def _whole(house: House, path: str, text: str) -> str:
     """The script as the server gets it; a fragment is read with who includes it."""
-    folder = PurePosixPath(path).parent
-    inside = _expanded(house, folder, text)
-    name = PurePosixPath(path).stem
+    inside = _expanded(house, PurePosixPath(path).parent, text)
     users = [
         _expanded(house, folder, other)
         for place, other in house.lua.items()
-        if PurePosixPath(place).parent == folder
-        and name in _INCLUDE.findall(_expanded_names(house, folder, other))
+        if path in _included(house, folder := PurePosixPath(place).parent, other)
     ]
     return "\n".join([inside, *users])
 
 
+def _place(house: House, folder: PurePosixPath, name: str) -> str:
+    own = f"{folder}/{name}.lua"
+    return own if own in house.lua else f"{SHARED}/{name}.lua"
+
+
 def _expanded(house: House, folder: PurePosixPath, text: str, depth: int = 5) -> str:
     def fragment(found: re.Match[str]) -> str:
-        inner = house.lua.get(f"{folder}/{found[1]}.lua", "")
+        inner = house.lua.get(_place(house, folder, found[1]), "")
         return _expanded(house, folder, inner, depth - 1) if depth else ""
 
     return _INCLUDE.sub(fragment, text)
 
 
-def _expanded_names(house: House, folder: PurePosixPath, text: str) -> str:
-    """The include lines of a script and of what it includes."""
-    lines, todo = set[str](), _INCLUDE.findall(text)
+def _included(house: House, folder: PurePosixPath, text: str) -> set[str]:
+    """The paths of what a script includes, and of what that includes."""
+    paths, todo = set[str](), _INCLUDE.findall(text)
     while todo:
-        name = todo.pop()
-        if name not in lines:
-            lines.add(name)
-            todo += _INCLUDE.findall(house.lua.get(f"{folder}/{name}.lua", ""))
-    return "\n".join(f"-- include {name}" for name in lines)
+        place = _place(house, folder, todo.pop())
+        if place not in paths:
+            paths.add(place)
+            todo += _INCLUDE.findall(house.lua.get(place, ""))
+    return paths
 
 
 def _tagged(code: str) -> set[str]:
@@ -149,4 +167,4 @@ def _split(text: str) -> list[str]:
     return [*parts, text[begin:].strip()]
 
 
-RULES = (slots, publishing)
+RULES = (slots, publishing, kept_once)

@@ -2,7 +2,8 @@
 
 A script lies beside the module that runs it, as `scripts/<name>.lua`. Its first line
 may be a shebang with flags; a comment follows that says what it does, its KEYS, its
-ARGV and what it returns. `-- include <name>` pulls in a fragment from the same folder.
+ARGV and what it returns. `-- include <name>` pulls in a fragment from the same folder,
+or from the wire's own, where what several rooms need is kept once.
 """
 
 from __future__ import annotations
@@ -81,10 +82,17 @@ def _expand(package: str, text: str, within: tuple[str, ...]) -> str:
         if name in within:
             circle = " → ".join((*within, name))
             raise ValueError(f"script {name} includes itself: {circle}")
-        source = _SHEBANG.sub("", _read(package, name))
+        source = _SHEBANG.sub("", _fragment(package, name))
         return _expand(package, source, (*within, name)).rstrip("\n")
 
     return _INCLUDE.sub(fragment, text)
+
+
+def _fragment(package: str, name: str) -> str:
+    try:
+        return _read(package, name)
+    except FileNotFoundError:
+        return _read(__package__, name)
 
 
 def _read(package: str, name: str) -> str:

@@ -117,6 +117,27 @@ def test_a_fragment_does_not_speak_for_the_script(package: Write) -> None:
     assert load(name, "b").idempotent is True
 
 
+def test_what_several_rooms_need_is_kept_with_the_wire(package: Write) -> None:
+    script = load(package(a="-- include server_time\nreturn now\n"), "a")
+
+    assert script.text.startswith("-- server_time: ")
+    assert script.text.endswith("\nreturn now\n")
+    assert "redis.call('TIME')" in script.text
+
+
+def test_a_rooms_own_fragment_comes_before_the_wires(package: Write) -> None:
+    name = package(
+        a="-- include server_time\nreturn now\n", server_time="local now = 1\n"
+    )
+
+    assert load(name, "a").text == "local now = 1\nreturn now\n"
+
+
+def test_only_fragments_are_looked_for_with_the_wire(package: Write) -> None:
+    with pytest.raises(FileNotFoundError, match=r"join\.lua"):
+        load(package(a="return 1"), "join")
+
+
 def test_a_script_is_read_once(package: Write) -> None:
     name = package(a="return 1")
 

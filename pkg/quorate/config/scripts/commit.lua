@@ -9,8 +9,7 @@
 -- returns {'ok', revision} | {'conflict', key or '', revision now} | {'stale', token}
 --         | {'session'} | {'full', leaves}
 -- clock: server
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- include server_time
 local base = string.sub(KEYS[6], 1, -6)
 -- include fence
 local done = redis.call('ZSCORE', KEYS[7], ARGV[1])

@@ -1,6 +1,5 @@
 -- clock: the server's time, and who is alive by it. A fragment; wants KEYS[1] sessions.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- include server_time
 local known = {}
 local function ends(session)
   if known[session] == nil then

@@ -4,8 +4,7 @@
 -- KEYS  1 sessions, 2… the rooms' sets of sessions with claims      ARGV  1 session
 -- returns 1 | 0 when it lives, or a room still has claims of it
 -- clock: server
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- include server_time
 local ends = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if not ends or tonumber(ends) > now then
   return 0

@@ -3,6 +3,5 @@
 -- KEYS  1 sessions        ARGV  1 at most so many
 -- returns a list of sessions
 -- clock: server
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- include server_time
 return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, tonumber(ARGV[1]))

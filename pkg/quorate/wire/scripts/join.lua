@@ -4,8 +4,7 @@
 -- KEYS  1 sessions        ARGV  1 session, 2 ttl in ms
 -- returns {1, server ms} | {0, server ms} when the name is dead already
 -- clock: server
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- include server_time
 local ends = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if ends and tonumber(ends) <= now then
   return {0, now}

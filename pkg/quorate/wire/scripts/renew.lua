@@ -5,8 +5,7 @@
 -- returns {1 renewed | 0 lost, server ms, ms until the first end among the others,
 --          or -1; how many of the others are dead}
 -- clock: server
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- include server_time
 local ends = redis.call('ZSCORE', KEYS[1], ARGV[1])
 local alive = 0
 if ends and tonumber(ends) > now then

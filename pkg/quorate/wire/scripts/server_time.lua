@@ -1,2 +1,4 @@
+-- server_time: what time it is, in ms. A fragment.
+-- clock: server
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
