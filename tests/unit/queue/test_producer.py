@@ -65,10 +65,10 @@ async def test_a_task_for_each_payload_goes_in_like_many_tasks(producer, broker)
 
         assert [task for call in broker.calls for task in call] == ids
         assert [len(call) for call in broker.calls] == [256, 256, 88]
-        sent = [broker.parcels[task_id] for task_id in ids]
-        assert {parcel.lane for parcel in sent} == {2}
-        payload = [int(read_header(parcel.envelope)[1]) for parcel in sent]
-        assert payload == list(payloads)
+        sent = [read_header(broker.envelopes[task_id]) for task_id in ids]
+        assert [int(payload) for _, payload in sent] == list(payloads)
+        assert {header.name for header, _ in sent} == {"work"}
+    assert len(broker.lanes[2]) == 1200
     assert producer.enqueued == 1200
 
 
