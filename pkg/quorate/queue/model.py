@@ -124,7 +124,7 @@ class QueueConfig:
     dead_letters_max: int = 10_000
     dead_letters_keep_s: float = 1_209_600.0
     grace_s: float = 25.0
-    poll_s: float = 2.0
+    poll_s: float = 3.0
     roll_call_s: float = 10.0
     stall_warned_at_s: float = 15.0
     max_stall_s: float = 30.0
