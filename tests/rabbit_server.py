@@ -57,10 +57,12 @@ class RabbitServer(Kept):
     name = "rabbitmq"
     ready_within_s = READY_WITHIN_S
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, options: str = "") -> None:
+        """`options` are for Erlang, such as `-rabbit consumer_timeout 5000`."""
         self._programs = rabbit_programs()
         super().__init__(directory)
         self._mapper = PortMapper(directory / "epmd")
+        self._options = options
         self._node = f"q{uuid.uuid4().hex[:10]}@localhost"
         self._environment: dict[str, str] = {}
 
@@ -125,7 +127,7 @@ class RabbitServer(Kept):
             "vm_memory_high_watermark.absolute = 2GB\ndisk_free_limit.absolute = 10MB\n"
         )
         (home / "enabled_plugins").write_text("[].\n")
-        loopback = "-kernel inet_dist_use_interface {127,0,0,1}"
+        options = f"-kernel inet_dist_use_interface {{127,0,0,1}} {self._options}"
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
@@ -141,7 +143,7 @@ class RabbitServer(Kept):
             "RABBITMQ_MNESIA_BASE": str(home / "data"),
             "RABBITMQ_NODENAME": self._node,
             "RABBITMQ_PID_FILE": str(home / "node.pid"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"-noinput +S 2:2 {loopback}",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"-noinput +S 2:2 {options}",
         }
 
 

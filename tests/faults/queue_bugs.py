@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -14,9 +15,11 @@ from quorate.queue.consumer import Consumer
 from quorate.queue.decide import after_success
 from quorate.queue.model import Lease, Move, MoveKind
 from quorate.queue.ports import Answer, Finished, Request
+from quorate.queue.rabbit.allowance import Allowance
 from quorate.queue.redis import broker
 from quorate.queue.redis.broker import RedisBroker
 from quorate.queue.running import Running
+from quorate.wire.rabbit_publisher import Message, Publisher, _send
 from quorate.wire.sessions import RedisSessions
 
 
@@ -130,6 +133,24 @@ def release_counts_as_attempt() -> None:
     judge.after_release = counted
 
 
+def not_confirmed() -> None:
+    """A message counts as in as soon as it is given to the connection."""
+
+    async def hasty(
+        _: Publisher, wire: Any, messages: list[Message], ends_at: float
+    ) -> tuple[list[Message], None]:
+        sending.update(asyncio.ensure_future(_send(wire, each)) for each in messages)
+        return [], None
+
+    sending: set[asyncio.Future[None]] = set()
+    Publisher._try = hasty  # type: ignore[method-assign,assignment]
+
+
+def timeout_not_learned() -> None:
+    """The broker takes away what runs too long, and it is begun again as before."""
+    Allowance.heard = lambda *_: None  # type: ignore[method-assign,assignment]
+
+
 BUGS = by_name(
     Bug("pop before owning", pop_before_owning, "Q1"),
     Bug("done before it is run", done_before_run, "Q1"),
@@ -140,6 +161,8 @@ BUGS = by_name(
     Bug("neighbours of poison blamed", neighbours_blamed, "Q8"),
     Bug("no age floor", no_age_floor, "Q9"),
     Bug("giving back counts as an attempt", release_counts_as_attempt, "Q12"),
+    Bug("RabbitMQ's confirms not waited for", not_confirmed, "Q11 rabbit"),
+    Bug("consumer timeout not learned", timeout_not_learned, "Q13"),
 )
 
 

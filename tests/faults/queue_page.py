@@ -34,5 +34,8 @@ WORDS = """
   heard of; it is counted, not judged.
 - **Q10 with a clock that jumps**: a delayed task is due by the server's clock. Set an
   hour ahead it calls all of them due, and they come early: once, and none is lost.
-- Not in this report: RabbitMQ's disk alarm (of Q11) and consumer timeout (Q13).
+- **Q13**: a task that needs longer than RabbitMQ's `consumer_timeout` cannot be done
+  there. It is taken away once; from then on its attempts end before that, and it
+  becomes a dead letter that says so. Before 3.12 no client can learn that time
+  beforehand.
 """

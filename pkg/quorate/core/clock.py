@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 Chance = random.Random
@@ -39,16 +41,16 @@ def _monotonic_source() -> int:
 class SystemClock:
     """The machine's own clock."""
 
-    __slots__ = ("_source",)
+    __slots__ = ("monotonic",)
 
     def __init__(self) -> None:
-        self._source = _monotonic_source()
+        # Not a method of ours: it is read several times in each step of a lock.
+        self.monotonic: Callable[[], float] = partial(
+            time.clock_gettime, _monotonic_source()
+        )
 
     def now(self) -> float:
         return time.time()
-
-    def monotonic(self) -> float:
-        return time.clock_gettime(self._source)
 
     async def sleep(self, delay_s: float) -> None:
         await asyncio.sleep(max(0.0, delay_s))

@@ -15,7 +15,12 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from quorate.core.clock import Clock
-from quorate.core.errors import SessionLostError, StoreError, StoreUnavailable
+from quorate.core.errors import (
+    SessionLostError,
+    StoreError,
+    StoreUnavailable,
+    words_of,
+)
 from quorate.core.events import Emit, ListenerFailed
 
 from .events import SessionEndangered, SessionEnded, SessionJoined, SessionLost
@@ -118,7 +123,7 @@ class Session:
     def name_in(self, tag: str) -> str | None:
         """The name in `tag`, or None while the process is not, or no longer, inside."""
         member = self._members.get(tag)
-        if member is None or not member.lease.is_trusted(self.clock.monotonic()):
+        if member is None or self.clock.monotonic() >= member.lease.trusted_until:
             return None
         return member.name
 
@@ -129,9 +134,10 @@ class Session:
     def trust(self, tag: str, name: str, now: float) -> float:
         """Until when the process is certainly inside under this very name; 0 if not."""
         member = self._members.get(tag)
-        if member is None or member.name != name or not member.lease.is_trusted(now):
+        if member is None or member.name != name:
             return 0.0
-        return member.lease.trusted_until
+        until = member.lease.trusted_until
+        return until if now < until else 0.0
 
     def trusted_until(self, tag: str) -> float:
         """The monotonic moment until which the session can be trusted; 0 if outside."""
@@ -211,7 +217,7 @@ class Session:
                     ListenerFailed(
                         heard="session.lost",
                         listener=getattr(told, "__qualname__", repr(told)),
-                        error=f"{type(error).__name__}: {error}",
+                        error=words_of(error),
                     )
                 )
 

@@ -16,6 +16,7 @@ from .hold import Hold
 from .holdings import Holdings
 
 IDLE_S = 3600.0
+NEVER = float("inf")
 
 
 class DangerWatch:
@@ -27,19 +28,21 @@ class DangerWatch:
         self._parts = parts
         self._holdings = holdings
         self._told: set[str] = set()
-        self._due = float("inf")
+        self._due = NEVER
         self._duty: Duty = parts.tasks.employ(self)
 
     def entered(self, hold: Hold, now: float) -> None:
         """Watch over this hold too; costs nothing while a look is planned before."""
-        if self._due == float("inf") or _own_danger(hold, now) < self._due:
+        if self._due == NEVER or (
+            hold.hard_until is not None and _own_danger(hold, now) < self._due
+        ):
             self._due = now
             self._duty.wake()
 
     async def tick(self) -> float:
         now = self._parts.now()
         # Set first: who enters meanwhile compares with it.
-        self._due = float("inf")
+        self._due = NEVER
         endangered: set[str] = set()
         for member in self._parts.session.memberships():
             if now < member.lease.danger_at:
@@ -81,5 +84,5 @@ class DangerWatch:
 def _own_danger(hold: Hold, now: float) -> float:
     """When less than a fifth of the hold's own time is left; never without one."""
     if hold.hard_until is None or hold.hard_until <= now:
-        return float("inf")
+        return NEVER
     return hold.hard_until - (hold.wish.timeout_s or 0.0) * DANGER

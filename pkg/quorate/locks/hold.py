@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from quorate.core.errors import words_of
 from quorate.core.events import Emit, ListenerFailed
 from quorate.lease.lease import Lease
 from quorate.lease.session import Session
 
 from .answers import Granted
-from .model import ELECTION, HolderFacts, LockType, OnLoss, shown
+from .model import HolderFacts, LockType, OnLoss, shown
 from .returning import Claim
 from .wish import Wish
 
@@ -54,8 +55,8 @@ class Hold:
         now = session.clock.monotonic()
         self.id = ident
         self.wish = wish
-        self.shared = shared = wish.lock_type is LockType.SHARED
-        self.has_line = not shared and wish.name[0] != ELECTION
+        self.shared = wish.shared
+        self.has_line = not wish.asks_itself
         self.token, self.last_token, self.tag, self.session_name, *_ = granted
         self.session = session
         self.began_at = self.since = now
@@ -120,7 +121,7 @@ class Hold:
                     ListenerFailed(
                         heard="lock.lost",
                         listener=getattr(listener, "__qualname__", repr(listener)),
-                        error=f"{type(error).__name__}: {error}",
+                        error=words_of(error),
                     )
                 )
 

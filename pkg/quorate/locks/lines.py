@@ -94,6 +94,9 @@ class Lines:
         if hold.has_line:
             gate = self._gates[hold.wish.name]
             gate.hold = None
+            if not gate.line and not gate.is_ahead:
+                del self._gates[hold.wish.name]  # The usual case: nobody waits here.
+                return
             bid = self._ahead.end(gate) if gate.is_ahead else None
             self._call_next(hold.wish.name, bid)
 
@@ -102,7 +105,7 @@ class Lines:
         if hold.shared or not hold.has_line or hold.wish.timeout_s is not None:
             return False
         gate = self._gates[hold.wish.name]
-        place = gate.first()
+        place = gate.first() if gate.line else None
         if place is None:
             return False
         now = self._parts.now()

@@ -30,13 +30,7 @@ from .desk import LockDesk
 from .kinds import Kinds
 from .lock import LockBlock
 from .looking import Looking
-from .model import (
-    HolderFacts,
-    LockConfig,
-    LockStats,
-    LockType,
-    OnLoss,
-)
+from .model import HolderFacts, LockConfig, LockStats, LockType, OnLoss
 from .redis import RedisLocks
 from .redis_meetings import RedisMeetings
 from .redis_waits import RedisWaits
@@ -44,7 +38,7 @@ from .returning import Claim, Returns
 from .roll_call import RollCall, call_roll
 from .store import Beside, LockStore
 from .waiting import Bids
-from .wish import checked_wish
+from .wish import checked_wish, plain_wishes
 
 DRAIN_S = 2.0
 
@@ -63,6 +57,7 @@ class LockManager(Kinds, Looking):
         beside: Beside | None = None,
     ) -> None:
         self.config = config or LockConfig()
+        self._plain = plain_wishes(self.config)
         self._store = store
         self._session = session
         beside = beside or Beside()
@@ -180,11 +175,18 @@ class LockManager(Kinds, Looking):
         chosen to give way), `StoreUnavailable`, and `NotReplicated`: too few replicas
         had it in time, and it is not held.
         """
-        wish = checked_wish(
-            self.config, name, lock_type, wait_s=wait_s, timeout_s=timeout_s,
-            label=label, on_loss=on_loss, owner=owner, at_least_for_s=at_least_for_s,
-            priority=priority, replicas=replicas,
-        )  # fmt: skip
+        if (
+            lock_type is LockType.EXCLUSIVE and type(name) is str
+            and wait_s is timeout_s is replicas is None and on_loss == "cancel"
+            and not (label or owner or at_least_for_s or priority)
+        ):  # fmt: skip
+            wish = self._plain(name)
+        else:
+            wish = checked_wish(
+                self.config, name, lock_type, wait_s=wait_s, timeout_s=timeout_s,
+                label=label, on_loss=on_loss, owner=owner,
+                at_least_for_s=at_least_for_s, priority=priority, replicas=replicas,
+            )  # fmt: skip
         return LockBlock(self._open_desk(), wish)
 
     @overload

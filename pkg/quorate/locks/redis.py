@@ -101,7 +101,9 @@ class RedisLocks(RedisConversions, RedisRoll):
         """Take the lock or stand in line: one request, inside the session."""
         tag, keys, key = self._place(ask.name)
         for _ in range(REJOINS):
-            me = self._name_in(tag) or await self._enter(tag)
+            me = self._session.name_in(tag)
+            if me is None or self._channels.get(tag, _NOWHERE)[0] != me:
+                me = await self._enter(tag)
             if ask.under and ask.under != me:
                 raise SessionLostError(f"The session {ask.under} is over.")
             script, args = self._asked(ask, key, me)

@@ -26,7 +26,7 @@ from .answers import Ask, Busy, Granted, GrantNotice
 from .bid import Attempt, Bid, Parts
 from .events import LockWaitLong
 from .hold import Hold, owner_id
-from .model import LockType, shown
+from .model import shown
 from .returning import Claim, Returns
 from .store import TogetherStore
 from .wish import Wish
@@ -210,8 +210,8 @@ class Bids:
         return Ask(
             wish.name,
             f"{self._prefix}{next(self._ids)}",
-            wish.lock_type is LockType.SHARED,
-            wish.wait_s != 0,
+            wish.shared,
+            not wish.is_try,
             wish.timeout_s or 0.0,
             owner_id(attempt.owner),
             wish.label,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from typing import get_args
 
 from quorate.core.errors import InvalidInput
@@ -20,6 +23,7 @@ from .model import (
     check_wait,
 )
 
+NAMES_KNOWN = 4096
 _ON_LOSS = get_args(get_args(OnLoss)[0])
 
 
@@ -33,6 +37,11 @@ class Wish:
     `template`: what it is counted as.
     `weight` of `permits`: what is wanted of a semaphore, whose `lock_type` is SHARED.
     `replicas`: so many must have the grant.
+
+    What follows from these is worked out once: it is asked for at every step of a lock.
+    `shared`: others may hold it too. `may_join`: a reader like any other, who may share
+    a claim with others of its process. `asks_itself`: it stands in the server's line,
+    not behind others of its process. `is_try`: only tried, it never waits.
     """
 
     name: str
@@ -48,36 +57,38 @@ class Wish:
     permits: int = 0
     template: str = "(block)"
     replicas: int = 0
+    shared: bool = field(init=False, repr=False, compare=False)
+    may_join: bool = field(init=False, repr=False, compare=False)
+    asks_itself: bool = field(init=False, repr=False, compare=False)
+    is_try: bool = field(init=False, repr=False, compare=False)
 
-    @property
-    def shared(self) -> bool:
-        """Others may hold it too."""
-        return self.lock_type is LockType.SHARED
-
-    @property
-    def may_join(self) -> bool:
-        """A reader like any other, who may share a claim with others of its process."""
-        return self.shared and not (
+    def __post_init__(self) -> None:
+        self.shared = shared = self.lock_type is LockType.SHARED
+        self.may_join = shared and not (
             self.weight
             or self.timeout_s is not None
             or self.at_least_for_s
             or self.replicas
             or self.priority
         )
+        self.asks_itself = shared or self.name.startswith(ELECTION)
+        self.is_try = self.wait_s == 0
 
     def suits(self, other: Wish) -> bool:
         """A place in line that was taken for this wish will do for `other`."""
         return self.timeout_s == other.timeout_s and self.replicas >= other.replicas
 
-    @property
-    def asks_itself(self) -> bool:
-        """It stands in the server's line, not behind others of its process."""
-        return self.shared or self.name.startswith(ELECTION)
 
-    @property
-    def is_try(self) -> bool:
-        """Only tried: it never waits."""
-        return self.wait_s == 0
+def check_told(told: object, what: str) -> None:
+    """Refuse what cannot be called with the reason of a loss, there and then."""
+    if not callable(told) or inspect.iscoroutinefunction(told):
+        raise InvalidInput(
+            f"{what} = {told!r} cannot be used.",
+            "It is called at the moment of the loss, where nothing can be awaited.",
+            "Use 'cancel', 'flag', or a plain function that takes the reason."
+            if what == "on_loss"
+            else "Give a plain function that takes the reason.",
+        )
 
 
 def checked_wish(
@@ -103,11 +114,8 @@ def checked_wish(
             f"{lock_type!r} is not a kind of lock.",
             fix=f"Use one of {', '.join(f'LockType.{t.name}' for t in LockType)}.",
         )
-    if on_loss != "cancel" and on_loss not in _ON_LOSS and not callable(on_loss):
-        raise InvalidInput(
-            f"on_loss = {on_loss!r} cannot be used.",
-            fix="Use 'cancel', 'flag', or a function that takes the reason.",
-        )
+    if on_loss != "cancel" and on_loss not in _ON_LOSS:
+        check_told(on_loss, "on_loss")
     if wait_s is None:
         wait_s = config.wait_s
     else:
@@ -132,3 +140,20 @@ def checked_wish(
         priority,
         replicas=config.replicas if replicas is None else replicas,
     )
+
+
+def plain_wishes(config: LockConfig) -> Callable[[str], Wish]:
+    """Wishes of which nothing but the name is said: each name is checked once.
+
+    They raise `InvalidName`.
+    """
+    plain = partial(
+        checked_wish,
+        config,
+        lock_type=LockType.EXCLUSIVE,
+        wait_s=None,
+        timeout_s=None,
+        label="",
+        on_loss="cancel",
+    )
+    return lru_cache(NAMES_KNOWN)(plain)

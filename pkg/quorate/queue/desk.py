@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from quorate.core.clock import Chance, Clock
@@ -14,13 +16,18 @@ from .model import QueueConfig
 from .ports import Broker, Claims
 
 
+def forever() -> float:
+    """An attempt may take as long as it likes."""
+    return math.inf
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """One queue, and the tools to work on it.
 
     `channel` is where this process hears messages; `peers` is how many queues it
     serves, which share its idle traffic. `is_up` knows how services are, `held` the
-    tasks that wait for them.
+    tasks that wait for them. An attempt is stopped after `longest_attempt_s`.
     """
 
     queue: str
@@ -37,3 +44,4 @@ class Desk:
     crew: Crew = field(default_factory=Nobody)
     is_up: IsUp | None = None
     held: HeldTasks | None = None
+    longest_attempt_s: Callable[[], float] = forever

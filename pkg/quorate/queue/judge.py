@@ -30,6 +30,10 @@ from .retries import RetryBudgets
 from .run import Run, Stop
 
 NULL = b"null"
+NO_LONGER = (
+    "RabbitMQ takes a task away after its consumer_timeout. Raise that, or keep the "
+    "state in a Redis beside it."
+)
 GRAIN_S = 0.05
 """Limits that follow from a deadline are cut to this, so that few are different."""
 
@@ -44,10 +48,11 @@ class Judge:
 
     def limit_s(self, run: Run) -> float:
         """How long this attempt may take."""
-        limit_s = (
+        limit_s = min(
             run.header.timeout_s
             or run.handler.timeout_s
-            or self._desk.config.attempt_timeout_s
+            or self._desk.config.attempt_timeout_s,
+            self._desk.longest_attempt_s(),
         )
         ends_at = run.header.deadline_at
         if ends_at is None or (left_s := ends_at - self._desk.clock.now()) >= limit_s:
@@ -88,9 +93,9 @@ class Judge:
         if run.stop is Stop.CANCEL:
             return after_cancel(self._desk.config.result_ttl_s)
         if run.stop is Stop.TIMEOUT:
-            return self.failed(
-                run, TaskTimeout(f"the attempt ran longer than {run.limit_s:g} s.")
-            )
+            why = NO_LONGER if run.limit_s >= self._desk.longest_attempt_s() else ""
+            what = f"the attempt ran longer than {run.limit_s:g} s."
+            return self.failed(run, TaskTimeout(what, why))
         words = "CancelledError: something that it waited for was cancelled."
         return self._again(run, Failure(words), self._policy(run))
 

@@ -29,9 +29,10 @@ class Lookup:
         return tuple(self._queues)
 
     def used(self, *queues: str) -> None:
-        """Tasks of this process go there."""
+        """Tasks of this process go there. Raises `InvalidName`."""
         for queue in queues:
-            if queue not in self._used:
+            if not isinstance(queue, str) or queue not in self._used:
+                check_name(queue, "queue")
                 self._used[queue] = self._queues[queue] = None
                 self.on_new()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from .capabilities import EVERYTHING, Capability
 from .crew import Crew, Nobody
+from .desk import forever
 from .flow_store import FlowStore
 from .held import HeldTasks
 from .ports import Broker, Claims, DeadLetters, QueueAdmin, Results
@@ -19,8 +20,8 @@ from .schedule_store import ScheduleStore
 class Place:
     """One queue, from every side.
 
-    `capabilities` are what its broker can do beyond carrying tasks; an attempt that may
-    take longer than `longest_attempt_s` is refused.
+    `capabilities` are what its broker can do beyond carrying tasks; an attempt is
+    stopped after `longest_attempt_s`, which may become less.
     """
 
     queue: str
@@ -31,7 +32,7 @@ class Place:
     dead_letters: DeadLetters
     admin: QueueAdmin
     capabilities: frozenset[Capability] = field(default=EVERYTHING)
-    longest_attempt_s: float = math.inf
+    longest_attempt_s: Callable[[], float] = forever
     schedules: ScheduleStore | None = None
     flows: FlowStore | None = None
     held: HeldTasks | None = None

@@ -65,6 +65,7 @@ class Calls:
         self._dial_task: asyncio.Task[None] | None = None
         self._pending: deque[tuple[asyncio.Future[Reply], float]] = deque()
         self._outbox: list[bytes] = []
+        self._due = 0.0
         self._watch: asyncio.TimerHandle | None = None
         self._pardoned: asyncio.Future[Reply] | None = None
         self._closed = False
@@ -184,9 +185,10 @@ class Calls:
             raise broken(name, self._dialer.shown)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Reply] = loop.create_future()
-        self._pending.append((future, loop.time() + self._timeout_s + more_s))
         if not self._outbox:
             loop.call_soon(self._flush)
+            self._due = loop.time() + self._timeout_s
+        self._pending.append((future, self._due + more_s))
         self._outbox.append(packed)
         if self._watch is None:
             self._watch = loop.call_later(self._timeout_s, self._look)

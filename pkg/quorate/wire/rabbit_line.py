@@ -28,6 +28,7 @@ HEARTBEAT_S = 15
 IDLE_S = 3600.0
 FIRST_REST_S = 0.2
 LONGEST_REST_S = 3.0
+LOOK_EVERY_S = 0.2
 BROKEN = (
     aiormq.AMQPError,
     aio_pika.exceptions.AMQPError,
@@ -166,10 +167,14 @@ class Line:
             raise self.away(error) from error
 
     async def ready(self, within_s: float) -> bool:
-        """Wait until there is a connection; False if it took too long."""
+        """Wait until there is a connection that takes something.
+
+        False if it took too long; then `trouble` says what is the matter.
+        """
         try:
             async with asyncio.timeout(within_s):
-                await self._opened.wait()
+                while not await self._takes_in():
+                    pass
         except TimeoutError:
             return False
         return True
@@ -182,6 +187,33 @@ class Line:
             words.strip(": "),
             "Does RabbitMQ run there? It is tried again and again meanwhile.",
         )
+
+    def trouble(self) -> StoreUnavailable:
+        """The error for who has waited in vain until the line was ready."""
+        if self._connection is None:
+            return self.away()
+        return StoreUnavailable(
+            f"{self._place.shown} takes nothing in.",
+            "It has raised an alarm: it lacks memory, or room on its disk.",
+            "Make room there; it takes more in as soon as it has some.",
+        )
+
+    async def _takes_in(self) -> bool:
+        """Wait for a connection, and a moment for it to be one that takes something.
+
+        Only a moment, because meanwhile it may be lost, and another one be there.
+        """
+        await self._opened.wait()
+        transport = self._live().transport
+        try:
+            async with asyncio.timeout(LOOK_EVERY_S):
+                if transport is None:
+                    await self._clock.sleep(LOOK_EVERY_S)
+                    return False
+                await transport.connection.ready()
+        except TimeoutError:
+            return False
+        return True
 
     def _live(self) -> AbstractConnection:
         if self._connection is None:

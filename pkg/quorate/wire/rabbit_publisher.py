@@ -87,7 +87,9 @@ class Publisher:
             async with asyncio.timeout(ends_at - self._clock.monotonic()):
                 outcomes = await asyncio.gather(*sending, return_exceptions=True)
         except TimeoutError as error:
-            raise _unknown(len(messages), error) from error
+            is_well = await self._line.ready(0.0)
+            cause = error if is_well else self._line.trouble()
+            raise _unknown(len(messages), cause) from error
         refused = [each for each in outcomes if isinstance(each, StoreRefused)]
         for refusal in refused:
             if refusal.code != FULL:
@@ -107,7 +109,7 @@ class Publisher:
         """The channel, on the connection that is open now."""
         async with self._opening:
             if not await self._line.ready(ends_at - self._clock.monotonic()):
-                raise self._line.away()
+                raise self._line.trouble()
             channel = self._channel
             is_old = self._generation != self._line.generation
             if self._wire is None or is_old or channel is None or channel.is_closed:

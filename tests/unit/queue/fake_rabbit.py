@@ -244,6 +244,9 @@ class FakeLine:
     def on_open(self, told: Callable[[], None]) -> None:
         self.told_open.append(told)
 
+    def trouble(self) -> StoreUnavailable:
+        return self.away()
+
     def away(self, error: BaseException | None = None) -> StoreUnavailable:
         return StoreUnavailable("RabbitMQ is away.")
 

@@ -38,8 +38,8 @@ class Stage:
         self.finished = []
         self.bell = asyncio.Event()
         self.session = FakeSession()
-        desk = a_desk(self.broker, self.session, heard.emit, clock, CONFIG)
-        self.running = Running(desk, self.handlers, self.tasks, self._over)
+        self.desk = a_desk(self.broker, self.session, heard.emit, clock, CONFIG)
+        self.running = Running(self.desk, self.handlers, self.tasks, self._over)
 
     def _over(self, finished) -> None:
         self.finished.append(finished)
@@ -281,6 +281,19 @@ async def test_the_limit_of_the_handler_holds_where_the_task_names_none(stage, h
     await stage.move()
 
     assert "ran longer than 0.01 s" in stage.note()["error"]
+
+
+async def test_no_attempt_is_longer_than_the_broker_allows(stage):
+    async def work(payload):
+        await asyncio.sleep(60)
+
+    stage.handlers.add("work", work, timeout_s=30.0)
+    object.__setattr__(stage.desk, "longest_attempt_s", lambda: 0.01)
+    stage.admit(failures=2)
+    await stage.move()
+
+    assert "ran longer than 0.01 s" in stage.note()["error"]
+    assert "consumer_timeout" in stage.note()["error"]
 
 
 async def test_a_thread_is_told_to_stop(stage):

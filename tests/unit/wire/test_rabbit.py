@@ -13,7 +13,7 @@ from pamqp.commands import Basic
 from tests.unit.queue.fake_rabbit import FakeLine, FakeQueue, FakeServer, Passing
 
 from quorate.backend import Backend, Backends
-from quorate.core.clock import Chance
+from quorate.core.clock import Chance, SystemClock
 from quorate.core.errors import (
     InvalidUrl,
     MissingCapability,
@@ -41,7 +41,9 @@ class FakeConnection:
         self.close_callbacks: set = set()
         self.closed = 0
         self.channels = 0
-        inner = SimpleNamespace(server_properties=self.said)
+        self.takes_in = asyncio.Event()
+        self.takes_in.set()
+        inner = SimpleNamespace(server_properties=self.said, ready=self.takes_in.wait)
         self.transport = SimpleNamespace(connection=inner)
 
     async def close(self):
@@ -149,6 +151,18 @@ async def test_channels_come_from_the_open_connection(line, connections):
         await line.channel()
 
 
+async def test_a_line_that_takes_nothing_in_is_not_ready_and_says_so(line, connections):
+    await line.open()
+    assert await line.ready(1.0)
+
+    connections.list[0].takes_in.clear()
+
+    assert not await line.ready(0.001)
+    assert "takes nothing in" in str(line.trouble())
+    await line.close()
+    assert "cannot be reached" in str(line.trouble())
+
+
 async def test_a_closed_line_stays_closed(line, connections):
     await line.open()
     await line.close()
@@ -213,6 +227,17 @@ async def test_what_cannot_be_sent_was_not_sent(server):
 
     with pytest.raises(StoreUnavailable):
         await Publisher(line, WireLimits(), Passing()).publish([a_message()])
+
+
+async def test_nothing_is_sent_to_a_broker_that_takes_nothing_in(line, connections):
+    await line.open()
+    connections.list[0].takes_in.clear()
+    publisher = Publisher(line, WireLimits(timeout_s=0.01), SystemClock())
+
+    with pytest.raises(StoreUnavailable, match="takes nothing in"):
+        await publisher.publish([a_message()])
+
+    assert connections.list[0].channels == 0
 
 
 async def test_what_was_sent_before_the_line_went_away_is_not_known(server):

@@ -48,7 +48,10 @@ class Relay:
             for lane, shape in enumerate(shapes)
         )
         for tap in self.taps:
-            tap.on_broken = self._wake
+            tap.on_broken = self._broken
+
+    def _broken(self, _error: BaseException | None) -> None:
+        self._wake()
 
     @property
     def is_working(self) -> bool:

@@ -36,8 +36,8 @@ async def ask(
 ) -> T:
     """Let `question` about a task queue use a channel. Raises `StoreError`."""
     line = server.publishing
-    if not line.is_open and not await line.ready(server.limits.timeout_s):
-        raise line.away()
+    if not await line.ready(server.limits.timeout_s):
+        raise line.trouble()
     channel = await line.channel()
     try:
         async with asyncio.timeout(within_s):

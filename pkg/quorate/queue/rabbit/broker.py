@@ -179,6 +179,7 @@ class RabbitBroker:
 
     async def tidy(self) -> None:
         """Give back what nobody here has had room for in a while."""
+        await self.reception.give_back_old()
         since = self.reception.full_since
         if since is not None and self._wire.clock.monotonic() - since > HOLD_S:
             await self.reception.close()

@@ -45,6 +45,7 @@ class Letter:
     envelope: bytes
     returns: int
     message: DeliveredMessage
+    came_at: float = 0.0
 
     def crashes_but(self, survived: int) -> int:
         """Workers that died under it, as far as can be told.
@@ -83,8 +84,8 @@ def fresh(parcel: Parcel) -> Basic.Properties:
     return properties_of(parcel.id, FRESH[parcel.lane])
 
 
-def read(message: DeliveredMessage, lane: int) -> Letter:
-    """What came. Foreign messages are read too; they have a record of nothing."""
+def read(message: DeliveredMessage, lane: int, now: float = 0.0) -> Letter:
+    """What came, and when. Foreign messages are read too: with an empty record."""
     properties = message.header.properties
     headers = properties.headers or {}
     record = Record(
@@ -96,7 +97,7 @@ def read(message: DeliveredMessage, lane: int) -> Letter:
     )
     task_id = properties.message_id or f"foreign-{message.delivery_tag}"
     returns = _whole(headers.get("x-delivery-count"))
-    return Letter(task_id, record, message.body, returns, message)
+    return Letter(task_id, record, message.body, returns, message, now)
 
 
 def lane_of(message: DeliveredMessage) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from quorate.core.events import Emit
 from quorate.core.lifecycle import Tasks
 from quorate.queue.capabilities import TRANSPORT_ONLY, too_long
@@ -11,10 +13,12 @@ from quorate.queue.redis.mailbox import Mailbox
 from quorate.wire.rabbit import RabbitWire
 
 from .absent import NoAdmin, NoResults
+from .allowance import Allowance
 from .bells import Bells
 from .broker import RabbitBroker
 from .dead_letters import RabbitDeadLetters
-from .topology import Topology, longest_attempt_s
+from .reception import Reception
+from .topology import Topology
 from .watchdog import Watchdog
 
 
@@ -29,13 +33,18 @@ class RabbitQueues:
         self._brokers: dict[str, RabbitBroker] = {}
         self._places: dict[str, Place] = {}
         self._tasks = Tasks(emit, wire.clock)
-        self.longest_attempt_s = longest_attempt_s(wire.version)
+        self._allowance = Allowance(wire.version, emit)
         if config.attempt_timeout_s > self.longest_attempt_s:
             raise too_long(
                 config.attempt_timeout_s,
                 self.longest_attempt_s,
                 "attempt_timeout_s: a task",
             )
+
+    @property
+    def longest_attempt_s(self) -> float:
+        """How long a task may run before the broker takes it away."""
+        return self._allowance.longest_attempt_s
 
     async def start(self) -> None:
         """Look after the consumers from now on."""
@@ -53,6 +62,7 @@ class RabbitQueues:
             wire = self._wire
             topology = Topology(wire.tag, queue, self._config, wire.version)
             broker = RabbitBroker(wire, topology, self._bells.tell)
+            self._heed(broker.reception, queue)
             self._brokers[queue] = broker
             found = self._places[queue] = Place(
                 queue=queue,
@@ -63,9 +73,15 @@ class RabbitQueues:
                 dead_letters=RabbitDeadLetters(broker.sending),
                 admin=NoAdmin(),
                 capabilities=TRANSPORT_ONLY,
-                longest_attempt_s=self.longest_attempt_s,
+                longest_attempt_s=lambda: self.longest_attempt_s,
             )
         return found
+
+    def _heed(self, reception: Reception, queue: str) -> None:
+        """Hear what is taken away there, and keep nothing there for too long."""
+        allowance = self._allowance
+        reception.told_broken = functools.partial(allowance.heard, queue)
+        reception.longest_wait_s = lambda: allowance.longest_wait_s
 
     def mailbox(self, session_id: str) -> Mailbox:
         """Where this process hears of its tasks: from itself."""

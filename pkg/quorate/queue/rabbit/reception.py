@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from quorate.core.errors import StoreError, StoreUnavailable
+from quorate.queue.desk import forever
 from quorate.queue.lanes import Counts
 from quorate.queue.model import LANES, Lease
 from quorate.queue.ports import Request
@@ -67,8 +68,10 @@ class Reception:
         self.session = ""
         self._changing = asyncio.Lock()
         self.full_since: float | None = None
+        self.told_broken: Callable[[BaseException | None], None] = lambda _: None
+        self.longest_wait_s = forever
         for tap in self.taps:
-            tap.on_broken = wire.give_up
+            tap.on_broken = self._broken
 
     @property
     def depths(self) -> Counts:
@@ -149,6 +152,19 @@ class Reception:
         for tap in self.taps:
             await tap.told()
 
+    async def give_back_old(self) -> None:
+        """Give back what has waited here for so long that it could not run any more."""
+        oldest = self._wire.clock.monotonic() - self.longest_wait_s()
+        for tap in self.taps:
+            here = [letter for letter in tap.letters if letter.came_at < oldest]
+            for letter in here:
+                tap.letters.remove(letter)
+            try:
+                await self.give_back(here)
+            except StoreError:
+                tap.letters.extendleft(reversed(here))
+                raise
+
     def claim(self, request: Request) -> Harvest:
         """Take from the lanes as asked; places that are left are filled from any."""
         total, others = request.slots.total, request.slots.others
@@ -179,6 +195,11 @@ class Reception:
         """The broker may forget these. One whose channel is gone will come again."""
         for letter in letters:
             await self.taps[letter.record.lane].settle(letter)
+
+    def _broken(self, error: BaseException | None) -> None:
+        """A channel was closed: what it had brought is lost."""
+        self.told_broken(error)
+        self._wire.give_up()
 
     def _take(self, lane: int, most: int, harvest: Harvest) -> int:
         letters, taken = self.taps[lane].letters, 0

@@ -40,7 +40,7 @@ class Tap:
         self.lane = lane
         self.name = name
         self.letters: deque[Letter] = deque()
-        self.on_broken: Callable[[], None] = lambda: None
+        self.on_broken: Callable[[BaseException | None], None] = lambda _: None
         self._prefetch = prefetch
         self._clock = clock
         self._arrived = arrived
@@ -162,7 +162,7 @@ class Tap:
             return
         self.last_at = self._clock.monotonic()
         self._unsettled += 1
-        self.letters.append(read(message, self.lane))
+        self.letters.append(read(message, self.lane, self.last_at))
         self._arrived()
 
     def _cancelled(self, _frame: object) -> None:
@@ -177,7 +177,7 @@ class Tap:
         self._former.clear()
         self._former_wires.clear()
         self._consumer = ""
-        self.on_broken()
+        self.on_broken(error)
 
 
 async def _close(channel: AbstractChannel) -> None:
