@@ -26,7 +26,7 @@ from .lookup import Lookup
 from .model import DEFAULT_QUEUE, QueueConfig, Task, TaskPriority, check_tasks
 from .outbox import outbox_of
 from .patience import RetryPolicy
-from .plain import UNSAID
+from .plain import UNSAID, several
 from .ports import Broker
 from .producer import Producer
 from .scheduler import Bench, Scheduler
@@ -201,8 +201,9 @@ class QueueManager(Asking, Steering, Looking, Cooperating, Scheduling, Flows):
 
         The quickest way for very many; otherwise like `enqueue_many`.
         """
+        each = several(payloads)
         self._lookup.used(queue)
-        return await self._producer.enqueue_each(name, list(payloads), queue, priority)
+        return await self._producer.enqueue_each(name, each, queue, priority)
 
     # -- work ------------------------------------------------------------------------
 

@@ -7,12 +7,13 @@ that follow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import NamedTuple
 
 from quorate.core.codec import Json, encode
+from quorate.core.errors import InvalidInput
 from quorate.core.ids import TaskIds
 
 from .context import deadline
@@ -27,6 +28,19 @@ _NOTHING = tuple(each.default for each in _OTHERS)
 
 UNSAID = (None,) * 9
 """What `enqueue_task` was not told of a plain task, besides its delay."""
+
+
+def several(payloads: Iterable[Json]) -> list[Json]:
+    """The payloads of several tasks; text or a mapping was meant for one alone."""
+    if isinstance(payloads, str | bytes | Mapping) or not isinstance(
+        payloads, Iterable
+    ):
+        raise InvalidInput(
+            "enqueue_each was not given payloads.",
+            f"It got a {type(payloads).__name__}.",
+            "Give a list with a payload for each task, or call enqueue_task.",
+        )
+    return list(payloads)
 
 
 class Form(NamedTuple):

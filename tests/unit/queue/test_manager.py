@@ -186,7 +186,7 @@ async def test_many_are_enqueued_at_once(stage):
 
 
 async def test_one_is_enqueued_for_each_payload(stage):
-    ids = await stage.queue.enqueue_each("work", "abc", queue="late")
+    ids = await stage.queue.enqueue_each("work", iter("abc"), queue="late")
 
     assert stage.brokers["late"].calls == [ids]
     assert "late" in stage.queue._lookup.used_here
