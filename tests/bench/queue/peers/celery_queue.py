@@ -32,7 +32,7 @@ class Tally:
         before, now = self._cpu.get(os.getpid(), 0.0), time.process_time()
         self._cpu[os.getpid()] = now
         with self._shared.get_lock():
-            told = self._shared.get_obj()
+            told: Any = self._shared.get_obj()
             told[COUNT] += 1
             told[CPU] += now - before
             if told[COUNT] == COUNTER.warm:
@@ -79,7 +79,7 @@ class Peer:
         threads = int(self.options.get("concurrency", 0))
         pool, width = ("threads", threads) if threads else ("solo", 1)
         if self.tally is not None:
-            pool, width = "prefork", int(self.options["prefork"]) or os.cpu_count()
+            pool, width = "prefork", int(self.options["prefork"]) or os.cpu_count() or 1
             threading.Thread(target=self.tally.watch, daemon=True).start()
         worker = self.app.WorkController(
             pool_cls=pool,
