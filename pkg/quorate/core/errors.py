@@ -37,6 +37,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 
+def words_of(error: BaseException) -> str:
+    """The kind of `error` and what it says; of one that cannot even be read, why."""
+    kind = type(error).__name__
+    try:
+        return f"{kind}: {error}"
+    except Exception as unreadable:
+        return f"{kind} (its text cannot be read: {type(unreadable).__name__})"
+
+
 class QuorateError(Exception):
     """The root. `what` happened, `why`, and the `fix`; `reason` is a stable slug."""
 

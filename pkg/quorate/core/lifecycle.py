@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from .clock import Clock, SystemClock
+from .errors import words_of
 from .events import Emit, Event, silent
 
 T = TypeVar("T")
@@ -152,7 +153,7 @@ class Tasks:
                 self._emit(
                     RoleFailed(
                         role=duty.role.name,
-                        error=f"{type(error).__name__}: {error}",
+                        error=words_of(error),
                         failures=failures,
                         rest_s=rest_s,
                     )
@@ -166,11 +167,7 @@ class Tasks:
             return
         error = task.exception()
         if error is not None and not self._closed:
-            self._emit(
-                TaskCrashed(
-                    task=task.get_name(), error=f"{type(error).__name__}: {error}"
-                )
-            )
+            self._emit(TaskCrashed(task=task.get_name(), error=words_of(error)))
 
 
 def _heed_cancellation() -> None:

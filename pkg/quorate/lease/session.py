@@ -15,7 +15,12 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from quorate.core.clock import Clock
-from quorate.core.errors import SessionLostError, StoreError, StoreUnavailable
+from quorate.core.errors import (
+    SessionLostError,
+    StoreError,
+    StoreUnavailable,
+    words_of,
+)
 from quorate.core.events import Emit, ListenerFailed
 
 from .events import SessionEndangered, SessionEnded, SessionJoined, SessionLost
@@ -212,7 +217,7 @@ class Session:
                     ListenerFailed(
                         heard="session.lost",
                         listener=getattr(told, "__qualname__", repr(told)),
-                        error=f"{type(error).__name__}: {error}",
+                        error=words_of(error),
                     )
                 )
 

@@ -19,6 +19,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 from quorate.core.errors import InvalidInput, LockNotGranted
 from quorate.core.lifecycle import to_the_end
 from quorate.core.template import NameTemplate
+from quorate.core.threads import tellable
 
 from .lock import Desk, Grant, LockBlock
 from .wish import Wish
@@ -108,7 +109,7 @@ def _in_a_thread(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     async def runs(*args: Any, **kwargs: Any) -> Any:
         # Whoever is cancelled meanwhile waits, because the thread goes on.
         return await to_the_end(
-            asyncio.to_thread(function, *args, **kwargs), "run under a lock"
+            asyncio.to_thread(tellable(function), *args, **kwargs), "run under a lock"
         )
 
     return runs

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from quorate.core.errors import words_of
 from quorate.core.events import Emit, ListenerFailed
 from quorate.lease.lease import Lease
 from quorate.lease.session import Session
@@ -120,7 +121,7 @@ class Hold:
                     ListenerFailed(
                         heard="lock.lost",
                         listener=getattr(listener, "__qualname__", repr(listener)),
-                        error=f"{type(error).__name__}: {error}",
+                        error=words_of(error),
                     )
                 )
 

@@ -18,7 +18,7 @@ from .answers import Was
 from .faults import lost_error
 from .hold import Hold
 from .model import LockType, OnLoss, check_wait, shown
-from .wish import Wish
+from .wish import Wish, check_told
 
 
 class Grant:
@@ -86,6 +86,7 @@ class Grant:
 
     def on_lost(self, told: Callable[[str], None]) -> None:
         """Call `told` with the reason if the lock is lost before its block ends."""
+        check_told(told, "on_lost")
         self._hold.listeners.append(told)
         self._to_tell.append(told)
 

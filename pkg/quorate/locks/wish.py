@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -78,6 +79,18 @@ class Wish:
         return self.timeout_s == other.timeout_s and self.replicas >= other.replicas
 
 
+def check_told(told: object, what: str) -> None:
+    """Refuse what cannot be called with the reason of a loss, there and then."""
+    if not callable(told) or inspect.iscoroutinefunction(told):
+        raise InvalidInput(
+            f"{what} = {told!r} cannot be used.",
+            "It is called at the moment of the loss, where nothing can be awaited.",
+            "Use 'cancel', 'flag', or a plain function that takes the reason."
+            if what == "on_loss"
+            else "Give a plain function that takes the reason.",
+        )
+
+
 def checked_wish(
     config: LockConfig,
     name: str,
@@ -101,11 +114,8 @@ def checked_wish(
             f"{lock_type!r} is not a kind of lock.",
             fix=f"Use one of {', '.join(f'LockType.{t.name}' for t in LockType)}.",
         )
-    if on_loss != "cancel" and on_loss not in _ON_LOSS and not callable(on_loss):
-        raise InvalidInput(
-            f"on_loss = {on_loss!r} cannot be used.",
-            fix="Use 'cancel', 'flag', or a function that takes the reason.",
-        )
+    if on_loss != "cancel" and on_loss not in _ON_LOSS:
+        check_told(on_loss, "on_loss")
     if wait_s is None:
         wait_s = config.wait_s
     else:

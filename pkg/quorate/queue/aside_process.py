@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import cast
 
 from quorate.core.codec import Json
+from quorate.core.errors import words_of
 
 from .references import load_main, resolve
 
@@ -37,8 +38,9 @@ class Calls:
             kind = type(error)
             asked = getattr(error, "retry_after_s", None)
             rest_s = asked if isinstance(asked, (int, float)) else None
+            text = words_of(error).removeprefix(f"{kind.__name__}: ")
             name = f"{kind.__module__}:{kind.__qualname__}"
-            return {"error": [name, kind.__name__, str(error), rest_s]}
+            return {"error": [name, kind.__name__, text, rest_s]}
 
     def _value(self, words: Json) -> Json:
         sys.path.extend(entry for entry in words["path"] if entry not in sys.path)

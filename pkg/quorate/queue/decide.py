@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 
 from quorate.core.clock import Chance
+from quorate.core.errors import words_of
 from quorate.resilience.backoff import Backoff, exponential
 
 from .model import DeadReason, Lease, Move, MoveKind
@@ -20,6 +21,9 @@ LONGEST_ERROR = 8192
 
 LONGEST_WHY = 500
 """Characters of an error that are kept with a task that is tried again."""
+
+LONGEST_ASKED_S = 366 * 86_400.0
+"""An error may ask for a rest, but for no longer one."""
 
 BOUNCE_BUDGET = 7
 BOUNCES: Backoff = exponential(1.0, 10.0)
@@ -42,11 +46,15 @@ class Failure:
 
 
 def failure_of(error: BaseException, policy: RetryPolicy) -> Failure:
-    """`error` as a failure. An attribute `retry_after_s` on it is honoured."""
-    words = f"{type(error).__name__}: {error}"
-    asked = getattr(error, "retry_after_s", None)
+    """`error` as a failure. An attribute `retry_after_s` on it is honoured,
+    up to a year."""
+    words = words_of(error)
+    try:
+        asked = getattr(error, "retry_after_s", None)
+    except Exception as odd:
+        asked, words = None, f"{words} (its retry_after_s: {words_of(odd)})"
     after_s = (
-        float(asked)
+        float(min(asked, LONGEST_ASKED_S))
         if isinstance(asked, int | float) and not isinstance(asked, bool) and asked >= 0
         else None
     )

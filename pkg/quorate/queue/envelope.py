@@ -150,11 +150,16 @@ def _parse(line: bytes) -> Header:
     )
 
 
+_LEAST = {"a": 1}
+"""What numbers of a header may be at least; all others 0."""
+
+
 def _number(fields: dict[str, Json], key: str) -> float | None:
     value = fields.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or value < _LEAST.get(key, 0):
         raise InvalidPayload(f"The envelope's header has {key} = {value!r}.")
     return float(value)
 

@@ -16,9 +16,10 @@ from typing import Literal, TypeAlias, get_args
 from quorate.core.codec import Json
 from quorate.core.errors import InvalidInput
 from quorate.core.ids import born_at, derived_id, new_task_id
+from quorate.core.names import check_name
 
 from .envelope import Before, Header, read_before
-from .model import Task
+from .model import Task, check_tasks
 from .ports import Parcel
 
 OnFailure: TypeAlias = Literal["stop", "continue"]
@@ -68,6 +69,7 @@ def plan_chain(
     steps: Sequence[Task], pack: Pack, flow_id: str, on_failure: OnFailure
 ) -> Plan:
     """One after the other; the last has the id of the flow."""
+    check_tasks(steps)
     _check(steps, MOST_STEPS, "steps", on_failure)
     _check_first(steps[0])
     names = [step_id(flow_id, number) for number in range(len(steps) - 1)]
@@ -83,10 +85,11 @@ def plan_group(
     on_failure: OnFailure,
 ) -> Plan:
     """All at once, then `collect`; it has the id of the flow."""
-    chains = [[each] if isinstance(each, Task) else list(each) for each in members]
+    chains = [_steps_of(member) for member in members]
     flat = [task for chain in chains for task in chain]
     if not all(chains):
         raise InvalidInput("A member of the group has no steps.")
+    check_tasks([*flat, collect])
     _check([*flat, collect], MOST_MEMBERS, "tasks", on_failure)
     for chain in chains:
         _check_first(chain[0])
@@ -164,6 +167,13 @@ def _waiting(step: Task, name: str, letters: str, pack: Pack) -> Parcel:
     return pack(replace(step, id=name, flow=letters))._replace(at=RESTING_AT)
 
 
+def _steps_of(member: object) -> list[Task]:
+    if isinstance(member, Sequence):
+        return list(member)
+    check_tasks([member])
+    return [member] if isinstance(member, Task) else []
+
+
 def _check_first(step: Task) -> None:
     if step.flow:
         raise InvalidInput(
@@ -175,6 +185,8 @@ def _check_first(step: Task) -> None:
 
 def _check(steps: Sequence[Task], most: int, what: str, on_failure: OnFailure) -> None:
     faults = []
+    for step in steps:
+        check_name(step.queue, "queue")
     if not 2 <= len(steps) <= most:
         faults.append(f"it has {len(steps)} {what}")
     if len({step.queue for step in steps}) > 1:
@@ -184,8 +196,6 @@ def _check(steps: Sequence[Task], most: int, what: str, on_failure: OnFailure) -
             faults.append(f"{step.name} has an id, a delay or a time of its own")
         if step.unique is not None:
             faults.append(f"{step.name} is unique: another task could take its place")
-        if step.unique is not None:
-            faults.append(f"{step.name} has a unique key")
     if on_failure not in get_args(OnFailure):
         faults.append(f"on_failure = {on_failure!r}")
     if faults:

@@ -54,12 +54,14 @@ class Unique:
 
     def __post_init__(self) -> None:
         is_window = self.scope is UniqueScope.WINDOW
-        fits = 0.001 <= self.window_s <= LONGEST_WINDOW_S
-        if fits if is_window else not self.window_s:
-            return
+        if isinstance(self.scope, UniqueScope) and _is_number(self.window_s):
+            fits = 0.001 <= self.window_s <= LONGEST_WINDOW_S
+            if fits if is_window else not self.window_s:
+                return
+        scope = getattr(self.scope, "value", self.scope)
         raise InvalidInput(
-            f"A unique key with scope {self.scope.value!r} and window_s="
-            f"{self.window_s} cannot be used.",
+            f"A unique key with scope {scope!r} and window_s={self.window_s!r} "
+            "cannot be used.",
             "A window lasts from a millisecond to a year; the other scopes have none.",
             "Give Unique(key, UniqueScope.WINDOW, window_s=60) or no window_s.",
         )
@@ -78,7 +80,7 @@ class Slot:
     limit: int = 1
 
     def __post_init__(self) -> None:
-        if isinstance(self.limit, bool) or not 1 <= self.limit <= MOST_AT_ONCE:
+        if not _is_whole(self.limit) or not 1 <= self.limit <= MOST_AT_ONCE:
             raise InvalidInput(
                 f"A slot cannot let {self.limit!r} tasks run at once.",
                 "",
@@ -101,12 +103,18 @@ class Rate:
     key: str = ""
 
     def __post_init__(self) -> None:
-        fits = 0 < self.limit <= 10**6 and 0 < self.per_s < math.inf
-        if not (fits and self.limit / self.per_s <= 10**6 and 0 <= self.burst <= 10**6):
+        is_told = _is_whole(self.limit, self.burst) and _is_number(self.per_s)
+        if not (
+            is_told
+            and 1 <= self.limit <= 10**6
+            and 0 < self.per_s <= LONGEST_WINDOW_S
+            and self.limit / self.per_s <= 10**6
+            and 0 <= self.burst <= 10**6
+        ):
             raise InvalidInput(
-                f"A rate of {self.limit} in {self.per_s} s with bursts of {self.burst} "
-                "cannot be used.",
-                "At least one, and at most a million a second.",
+                f"A rate of {self.limit!r} in {self.per_s!r} s with bursts of "
+                f"{self.burst!r} cannot be used.",
+                "Whole numbers: at least one a year, at most a million a second.",
                 "Give for instance Rate(100, per_s=60), or a pause for none at all.",
             )
 
@@ -128,6 +136,7 @@ def guard_line(
 ) -> bytes:
     """The line in front of the envelope. Raises `InvalidName` for a faulty key."""
     unique, slot, rate = guards
+    _check_kinds(name, guards)
     words: list[tuple[str, int, int, str]] = []
     if unique is not None:
         key = unique.key or digest(name, payload)
@@ -135,6 +144,12 @@ def guard_line(
             ("u", _SCOPES.index(unique.scope), round(unique.window_s * 1000), key)
         )
     if rate is not None:
+        if not rate.key:
+            raise InvalidInput(
+                f"The task {name!r} cannot be enqueued.",
+                "Its rate has no key; it is for all tasks of one key.",
+                "Give Rate(100, key=…), or set one for all with queue.set_rate(…).",
+            )
         words.append(("k", rate.interval_us, rate.most_at_once, rate.key))
     if slot is not None:
         words.append(("s", slot.limit, 0, slot.key))
@@ -145,6 +160,24 @@ def guard_line(
         for kind, first, second, key in words
     ]
     return f"!{_BETWEEN.join(texts)}\n".encode()
+
+
+def _check_kinds(name: str, guards: tuple[object, object, object]) -> None:
+    for guard, kind in zip(guards, (Unique, Slot, Rate), strict=True):
+        if guard is not None and not isinstance(guard, kind):
+            raise InvalidInput(
+                f"The task {name!r} cannot be guarded by {guard!r}.",
+                f"That is no {kind.__name__}.",
+                "Give unique=Unique(key), slot=Slot(key), rate=Rate(100, key=key).",
+            )
+
+
+def _is_whole(*values: object) -> bool:
+    return all(type(value) is int for value in values)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def digest(name: str, payload: Json) -> str:

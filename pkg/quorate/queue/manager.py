@@ -23,7 +23,7 @@ from .guards import Rate, Slot, Unique
 from .handlers import HandlerFunction, Handlers
 from .looking import Looking
 from .lookup import Lookup
-from .model import DEFAULT_QUEUE, QueueConfig, Task, TaskPriority
+from .model import DEFAULT_QUEUE, QueueConfig, Task, TaskPriority, check_tasks
 from .outbox import outbox_of
 from .patience import RetryPolicy
 from .plain import UNSAID
@@ -183,6 +183,7 @@ class QueueManager(Asking, Steering, Looking, Cooperating, Scheduling, Flows):
         In the place of one whose unique key is taken stands the id of who has it.
         """
         listed = list(tasks)
+        check_tasks(listed)
         self._lookup.used(*(task.queue for task in listed))
         return await self._producer.enqueue_many(listed)
 

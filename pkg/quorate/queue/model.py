@@ -7,12 +7,14 @@ that names its session and carries a token; what becomes of it is a `Move`. Pure
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
 from quorate.core.codec import Json
 from quorate.core.errors import InvalidInput
+from quorate.core.names import check_name
 
 from .guards import Rate, Slot, Unique
 from .patience import RetryPolicy
@@ -131,22 +133,31 @@ class QueueConfig:
     outbox_max_bytes: int = 67_108_864
 
     def __post_init__(self) -> None:
-        positive = {
+        counts = {
             "concurrency": self.concurrency,
-            "age_floor_s": self.age_floor_s,
             "crash_budget": self.crash_budget,
+            "result_max_bytes": self.result_max_bytes,
+            "payload_max_bytes": self.payload_max_bytes,
+            "dead_letters_max": self.dead_letters_max,
+            "outbox_max_bytes": self.outbox_max_bytes,
+        }
+        positive = {
+            "age_floor_s": self.age_floor_s,
             "attempt_timeout_s": self.attempt_timeout_s,
             "result_ttl_s": self.result_ttl_s,
             "dead_letters_keep_s": self.dead_letters_keep_s,
             "poll_s": self.poll_s,
             "roll_call_s": self.roll_call_s,
-            "outbox_max_bytes": self.outbox_max_bytes,
+            "stall_warned_at_s": self.stall_warned_at_s,
+            "max_stall_s": self.max_stall_s,
         }
         faults = [
             f"{name} = {value}"
-            for name, value in positive.items()
-            if not 0 < value < math.inf
+            for name, value in {**positive, **counts}.items()
+            if not 0 < value < math.inf or (name in counts and value != int(value))
         ]
+        if not 0 <= self.grace_s < math.inf:
+            faults.append(f"grace_s = {self.grace_s}")
         if min(self.recycle_after_tasks, self.recycle_above_bytes) < 0:
             faults.append("a limit for recycling is below 0")
         for name in ("retry_share", "retry_floor_per_s"):
@@ -154,6 +165,8 @@ class QueueConfig:
                 faults.append(f"{name} = {getattr(self, name)}")
         if not 0 <= self.reserved_for_high <= 0.9:
             faults.append(f"reserved_for_high = {self.reserved_for_high}")
+        for queue in self.queues:
+            check_name(queue, "queue")
         if not self.queues or len(set(self.queues)) != len(self.queues):
             faults.append(f"queues = {self.queues}")
         if faults:
@@ -198,6 +211,17 @@ class Task:
     is_call: bool = False
     service: str | None = None
     flow: str = ""
+
+
+def check_tasks(tasks: Iterable[object]) -> None:
+    """Refuse what is no `Task`, before anything is done with the others."""
+    for task in tasks:
+        if not isinstance(task, Task):
+            raise InvalidInput(
+                f"{task!r:.200} is no task.",
+                "Several tasks at once are told as a list of Task.",
+                "Give Task(name=…, payload=…), or function.task(…) of a declared one.",
+            )
 
 
 class Lease(NamedTuple):

@@ -20,12 +20,9 @@ class ErrorRule:
     backoff: Backoff | None = None
 
     def __post_init__(self) -> None:
-        if self.attempts is not None and self.attempts < 1:
-            raise InvalidInput(
-                f"A task cannot be tried {self.attempts} times.",
-                "The first attempt counts too.",
-                "Give attempts=1 for no retries.",
-            )
+        _check_kind(self.error)
+        if self.attempts is not None:
+            _check_attempts(self.attempts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +49,31 @@ class RetryPolicy:
         return self
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
+        _check_attempts(self.attempts)
+        if not isinstance(self.give_up_on, tuple):
             raise InvalidInput(
-                f"A task cannot be tried {self.attempts} times.",
-                "The first attempt counts too.",
-                "Give attempts=1 for no retries.",
+                f"give_up_on = {self.give_up_on!r} cannot be used.",
+                "It is a tuple of classes.",
+                "Give for instance give_up_on=(ValueError, KeyError).",
             )
+        for kind in self.give_up_on:
+            _check_kind(kind)
+
+
+def _check_attempts(attempts: object) -> None:
+    if not isinstance(attempts, int) or attempts < 1:
+        raise InvalidInput(
+            f"A task cannot be tried {attempts!r} times.",
+            "It is a whole number, and the first attempt counts too.",
+            "Give attempts=1 for no retries.",
+        )
+
+
+def _check_kind(kind: object) -> None:
+    """Refuse here what would fail with the first error."""
+    if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+        raise InvalidInput(
+            f"{kind!r} is not a kind of error.",
+            "Errors are told apart by their classes.",
+            "Name the class, such as ValueError.",
+        )

@@ -162,10 +162,9 @@ class Producer:
             task.is_call, deadline_of(task, now), task.service, task.flow,
         )  # fmt: skip
         guards = (task.unique, task.slot, task.rate)
-        line = b""
+        envelope = seal(header, task.payload, self._config.payload_max_bytes)
         if guards != UNGUARDED:
-            line = guard_line(task.name, task.payload, guards)
-        envelope = seal(header, task.payload, self._config.payload_max_bytes, line)
+            envelope = guard_line(task.name, task.payload, guards) + envelope
         return Parcel(
             task.id or new_task_id(now), task.priority.lane, task.delay_s, envelope,
             task.at,

@@ -18,6 +18,7 @@ from quorate.core.errors import InvalidPayload, StaleTokenError
 from quorate.core.failpoint import failpoint, is_armed
 from quorate.core.fence import enter_fence
 from quorate.core.lifecycle import Tasks
+from quorate.core.threads import tellable
 
 from .ages import age_of
 from .aside import Aside
@@ -170,8 +171,10 @@ class Running:
         except asyncio.CancelledError:
             self._over(run, self._judge.after_stop(run))
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             self._over(run, self._judge.failed(run, error))
+            if not isinstance(error, (Exception, SystemExit)):
+                raise
         else:
             self._over(run, move)
 
@@ -219,7 +222,7 @@ class Running:
                 min(MOST_THREADS, self._desk.config.concurrency), "quorate-task"
             )
         work = functools.partial(
-            contextvars.copy_context().run, handler.function, *args, **kwargs
+            contextvars.copy_context().run, tellable(handler.function), *args, **kwargs
         )
         loop = asyncio.get_running_loop()
         value = await loop.run_in_executor(self._threads, work)

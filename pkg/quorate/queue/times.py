@@ -39,26 +39,34 @@ def moment_of(at: float | datetime | None) -> float | None:
 def check_times(task: Task) -> None:
     """Refuse times that make no sense."""
     faults = []
-    if not 0 <= task.delay_s <= LONGEST_DELAY_S:
-        faults.append(f"delay_s = {task.delay_s}")
-    if task.at is not None and not (task.delay_s == 0 and 0 <= task.at < LATEST_S):
-        faults.append(f"at = {task.at} and delay_s = {task.delay_s}")
+    if not _is_number(task.delay_s) or not 0 <= task.delay_s <= LONGEST_DELAY_S:
+        faults.append(f"delay_s = {task.delay_s!r}")
+    elif task.at is not None and not (
+        _is_number(task.at) and task.delay_s == 0 and 0 <= task.at < LATEST_S
+    ):
+        faults.append(f"at = {task.at!r} and delay_s = {task.delay_s}")
     for name in ("timeout_s", "expires_s", "deadline_s"):
         value = getattr(task, name)
-        if value is not None and not 0 < value < math.inf:
-            faults.append(f"{name} = {value}")
+        if value is not None and not (
+            _is_number(value) and 0 < value <= LONGEST_DELAY_S
+        ):
+            faults.append(f"{name} = {value!r}")
     keep_s = task.keep_result_s
-    if keep_s is not None and not 0 <= keep_s < LONGEST_DELAY_S:
-        faults.append(f"keep_result_s = {keep_s}")
-    if task.rate is not None and not task.rate.key:
-        faults.append("rate has no key")
-    if task.attempts is not None and task.attempts < 1:
-        faults.append(f"attempts = {task.attempts}")
+    if keep_s is not None and not (
+        _is_number(keep_s) and 0 <= keep_s < LONGEST_DELAY_S
+    ):
+        faults.append(f"keep_result_s = {keep_s!r}")
+    attempts = task.attempts
+    if attempts is not None and not (isinstance(attempts, int) and attempts >= 1):
+        faults.append(f"attempts = {attempts!r}")
     if faults:
         raise InvalidInput(
             f"The task {task.name!r} cannot be enqueued.",
             "; ".join(faults),
             "Delays and limits are seconds: not negative, finite, at most ten years; "
-            "give either delay_s or at; attempts are counted from 1; a rate names its "
-            "key.",
+            "give either delay_s or at; attempts are counted from 1.",
         )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -137,7 +137,7 @@ class Workforce:
     async def start_children(self, count: int, plan: WorkPlan) -> None:
         """Work in `count` processes. Everything is checked before one is started."""
         self._refuse_twice()
-        if isinstance(count, bool) or not 1 <= count <= MOST_WORKERS:
+        if type(count) is not int or not 1 <= count <= MOST_WORKERS:
             raise InvalidInput(
                 f"{count!r} workers cannot be started.",
                 "",

@@ -108,3 +108,30 @@ async def test_a_manager_that_is_not_open_refuses_the_call(line):
         await work()
     async with manager:
         await work()
+
+
+async def test_a_plain_function_that_stops_an_iteration_gives_the_lock_back(
+    manager, line
+):
+    """No future can carry a StopIteration: the caller would wait for ever, inside."""
+
+    @manager.with_lock("{who}")
+    def first_of(who: str) -> str:
+        return next(iter(()))
+
+    async with asyncio.timeout(2):
+        with pytest.raises(RuntimeError, match="first_of raised StopIteration"):
+            await first_of("ann")
+
+    assert line.is_empty()
+
+
+async def test_an_async_function_cannot_be_told_of_a_loss(manager):
+    async def tell(reason: str) -> None:
+        """It would be called, and never run."""
+
+    with pytest.raises(InvalidInput, match="on_loss"):
+        manager.acquire_lock("a", on_loss=tell)
+    async with manager.acquire_lock("a") as grant:
+        with pytest.raises(InvalidInput, match="on_lost"):
+            grant.on_lost(tell)

@@ -43,6 +43,9 @@ def test_headers_are_remembered_up_to_a_limit(monkeypatch):
         (b'{"v":2,"n":"a"}\n1', "version 2"),
         (b'{"v":1,"n":"a","t":"soon"}\n1', "t = 'soon'"),
         (b'{"v":1,"n":"a","a":true}\n1', "a = True"),
+        (b'{"v":1,"n":"a","a":0}\n1', "a = 0"),
+        (b'{"v":1,"n":"a","t":-1}\n1', "t = -1"),
+        (b'{"v":1,"n":"a","k":-0.5}\n1', "k = -0.5"),
         (b'{"v":1,"n":"' + b"a" * 5000 + b'"}\n1', "too large"),
     ],
 )

@@ -66,6 +66,14 @@ def test_a_rate_is_a_distance_and_a_burst():
         lambda: Slot("k", limit=0),
         lambda: Slot("k", limit=True),
         lambda: Slot("k", limit=10_000),
+        lambda: Slot("k", limit=1.5),
+        lambda: Slot("k", limit="2"),
+        lambda: Unique("k", UniqueScope.WINDOW, "5"),
+        lambda: Unique("k", "until_finished"),
+        lambda: Rate(10, burst=1.5),
+        lambda: Rate("10"),
+        lambda: Rate(0.5),
+        lambda: Rate(1, per_s=1e18),
         lambda: Rate(0),
         lambda: Rate(10, per_s=0),
         lambda: Rate(10, per_s=float("nan")),
@@ -82,3 +90,11 @@ def test_what_makes_no_sense_is_refused(make):
 def test_a_key_is_a_name(key):
     with pytest.raises(InvalidName):
         guard_line("work", None, (None, Slot(key), None))
+
+
+@pytest.mark.parametrize(
+    "guards", [("u", None, None), (None, "s", None), (None, None, 5)]
+)
+def test_only_guards_are_guards(guards):
+    with pytest.raises(InvalidInput, match="cannot be guarded"):
+        guard_line("work", None, guards)
