@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from quorate.core.errors import UnknownTask
 from quorate.core.names import check_name
 
+from .model import DEFAULT_QUEUE
 from .place import Place
 
 
@@ -35,6 +36,11 @@ class Lookup:
                 check_name(queue, "queue")
                 self._used[queue] = self._queues[queue] = None
                 self.on_new()
+
+    async def on_server(self) -> tuple[str, ...]:
+        """All queues of the server that were in use lately, and those known here."""
+        listed = await self.place(DEFAULT_QUEUE).crew.queues()
+        return tuple(sorted({*listed, *self._queues}))
 
     def place(self, queue: str) -> Place:
         return self._place_of(check_name(queue, "queue"))

@@ -108,9 +108,9 @@ class Scheduling:
         self._scheduler.wake()
 
     async def schedules(self, queue: str | None = None) -> tuple[ScheduleRecord, ...]:
-        """All schedules of a queue, or of all that this process knows, by name."""
+        """All schedules of a queue, or of all queues of this server, by name."""
         found: list[ScheduleRecord] = []
-        for name in (queue,) if queue else self._lookup.queues:
+        for name in (queue,) if queue else await self._lookup.on_server():
             store = self._lookup.place(name).schedules
             if store is not None:
                 looked = await store.all()

@@ -25,6 +25,10 @@ def quorate(namespace: str):
             task = Task(name="tidy")
             await queue.cron("nightly", "30 2 * * *", task=task, zone="Europe/Berlin")
             await queue.every("beat", 60.0, task=task)
+            await queue.every("sum up", 60.0, task=Task(name="report", queue="reports"))
+            async with asyncio.timeout(10):
+                while "reports" not in await queue.place("default").crew.queues():
+                    await asyncio.sleep(0.001)
 
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(open_memory(url))
@@ -45,14 +49,17 @@ def test_they_are_listed_with_what_came_of_them(quorate):
     assert [(each["schedule"], each["when"], each["is"]) for each in found] == [
         ("beat", "every 60 s", "at work"),
         ("nightly", "30 2 * * * Europe/Berlin", "at work"),
+        ("sum up", "every 60 s", "at work"),
     ]
-    assert [each["fired"] for each in found] == [0, 0]
+    assert [each["queue"] for each in found] == ["default", "default", "reports"]
+    assert [each["fired"] for each in found] == [0, 0, 0]
     assert quorate("queue", "schedules").exit_code == 0
 
 
 def test_they_are_paused_resumed_and_removed(quorate):
     def states() -> list[str]:
-        found = json.loads(quorate("--json", "queue", "schedules").output)
+        words = ("--json", "queue", "schedules", "--queue", "default")
+        found = json.loads(quorate(*words).output)
         return [each["is"] for each in found]
 
     assert quorate("queue", "schedules", "pause", "nightly").exit_code == 0
