@@ -21,6 +21,7 @@ help: ## show this list
 	@echo "  make demo REQUESTS=my.jsonl    works through your own requests; - reads standard input"
 	@echo "  make demo ARGS=--json          prints plain lines instead of the live view"
 	@echo '  make test ARGS="unit -v"       runs the rings named, and shows what they print'
+	@echo '  make test ARGS="--lanes 1"     runs the rings one after the other, not two at a time'
 
 demo: set-up ## see it all at work: services, workers, and one of them killed
 	@$(PY) examples/advanced_integration_example.py $${REQUESTS:+--requests "$$REQUESTS"} $(ARGS)

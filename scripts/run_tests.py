@@ -1,15 +1,18 @@
-"""Runs the rings of tests, from the quickest to the slowest, one line each.
+"""Runs the rings of tests, in two lanes side by side, one line each as it ends.
 
-A ring is one command. Its output is shown when it fails, or with -v. All rings run even
-if one fails; the exit code is 1 then. The last line is always the tally, as plain text:
-tests of the pytest rings, and one for each other ring.
+A ring is one command. The quick ones begin, then those that take longest, so that the
+lanes end together. A ring's output is shown in one piece when it fails, or with -v. All
+rings run even if one fails; the exit code is 1 then. The last line is always the tally,
+as plain text: tests of the pytest rings, and one for each other ring.
 
-    python scripts/run_tests.py [-v] [ring ...]
+    python scripts/run_tests.py [-v] [--lanes N] [ring ...]
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,7 +20,8 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,16 +34,21 @@ EMPTY_RING_FAILS = True
 TEST_TIMEOUT_S = 60
 RING_TIMEOUT_S = 1200
 COVERAGE_AT_LEAST = 90
+LANES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """One command. `folder` makes it a pytest ring; `loud` shows its output always."""
+    """One command. `folder` makes it a pytest ring; `loud` shows its output always.
+
+    One that is to be `first` runs before all others, and alone: they need what it does.
+    """
 
     name: str
     command: tuple[str, ...] = ()
     folder: str = ""
     loud: bool = False
+    first: bool = False
 
 
 @dataclass(slots=True)
@@ -64,11 +73,17 @@ def with_python(*folders: str) -> tuple[str, ...]:
 
 
 RINGS = (
-    Ring("servers", (PYTHON, "scripts/servers.py"), loud=True),
+    Ring("servers", (PYTHON, "scripts/servers.py"), loud=True, first=True),
     Ring("lint", tool("ruff", "check", "--quiet", ".")),
     Ring("format", tool("ruff", "format", "--check", ".")),
     Ring("types", tool("mypy", *with_python("pkg/quorate", "tests/typing", "scripts"))),
     Ring("architecture", folder="tests/architecture"),
+    Ring("integration", folder="tests/integration"),
+    Ring(
+        "fleets",
+        ("-m", "fleet", "tests/integration/fleets"),
+        folder="tests/contract",
+    ),
     Ring(
         "unit",
         (
@@ -79,55 +94,73 @@ RINGS = (
         folder="tests/unit",
     ),
     Ring("contract", folder="tests/contract"),
-    Ring(
-        "fleets",
-        ("-m", "fleet", "tests/integration/fleets"),
-        folder="tests/contract",
-    ),
-    Ring("integration", folder="tests/integration"),
     Ring("examples", folder="tests/examples"),
 )
 
 
-def run(command: tuple[str, ...]) -> tuple[int, str]:
+async def run(command: tuple[str, ...]) -> tuple[int, str]:
     """The exit code and everything said. If it is stopped, so is what it started."""
-    child = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+    child = await begin(command)
+    said = bytearray()
     try:
-        output, _ = child.communicate(timeout=RING_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
+        async with asyncio.timeout(RING_TIMEOUT_S):
+            code = await listen(child, said)
+    except TimeoutError:
         end(child)
-        output, _ = child.communicate()
-        output += (
+        await listen(child, said)
+        code = 1
+        said += (
             f"\nThe ring, or something that it started and that holds its output, "
             f"did not end within {RING_TIMEOUT_S} s and was killed.\n"
-        )
-        return 1, output
+        ).encode()
     except BaseException:
         end(child)
+        await child.wait()
         raise
-    return child.returncode, output
+    return code, said.decode(errors="replace")
 
 
-def end(child: subprocess.Popen[str]) -> None:
+async def begin(command: tuple[str, ...]) -> asyncio.subprocess.Process:
+    """Start it. Who is stopped meanwhile has started it all the same, and ends it."""
+    beginning = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(beginning)
+    except asyncio.CancelledError:
+        child = await beginning
+        end(child)
+        await child.wait()
+        raise
+
+
+async def listen(child: asyncio.subprocess.Process, said: bytearray) -> int:
+    """Hear what it says until it has ended; its exit code."""
+    assert child.stdout is not None
+    while block := await child.stdout.read(65536):
+        said += block
+    return await child.wait()
+
+
+def end(child: asyncio.subprocess.Process) -> None:
     """Kill the ring and its children, which are all in its process group."""
-    os.killpg(child.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
-def run_command(ring: Ring) -> Verdict:
-    code, output = run(ring.command)
+async def run_command(ring: Ring) -> Verdict:
+    code, output = await run(ring.command)
     return Verdict(passed=int(code == 0), failed=int(code != 0), output=output)
 
 
-def run_pytest(ring: Ring) -> Verdict:
+async def run_pytest(ring: Ring) -> Verdict:
     if not any((ROOT / ring.folder).rglob("test_*.py")):
         note = f"no tests yet in {ring.folder}/"
         return Verdict(failed=int(EMPTY_RING_FAILS), note=note)
@@ -137,7 +170,7 @@ def run_pytest(ring: Ring) -> Verdict:
             "pytest", ring.folder, "-q", f"--timeout={TEST_TIMEOUT_S}",
             f"--junitxml={report}", "-o", "junit_family=xunit1", *ring.command,
         )  # fmt: skip
-        code, output = run(command)
+        code, output = await run(command)
         verdict = count(report)
     verdict.output = output
     if code and not verdict.failed:
@@ -207,32 +240,61 @@ def arguments() -> argparse.Namespace:
     names = [ring.name for ring in RINGS]
     parser.add_argument("-v", "--verbose", action="store_true", help="show all output")
     parser.add_argument(
+        "--lanes", type=int, default=LANES, metavar="N",
+        help=f"how many rings run at a time; {LANES} unless given",
+    )  # fmt: skip
+    parser.add_argument(
         "rings", nargs="*", metavar="ring", help=f"only these: {', '.join(names)}"
     )
     given = parser.parse_args()
     if unknown := [name for name in given.rings if name not in names]:
         parser.error(f"{unknown[0]} is not a ring. The rings are: {', '.join(names)}")
+    if given.lanes < 1:
+        parser.error(f"there cannot be {given.lanes} lanes. One is the least.")
     return given
+
+
+async def run_all(rings: Sequence[Ring], lanes: int, *, verbose: bool) -> Verdict:
+    """Run them, as many at a time as there are lanes, and tell of each as it ends."""
+    total = Verdict()
+
+    async def lane(waiting: deque[Ring]) -> None:
+        while waiting:
+            ring = waiting.popleft()
+            began = time.monotonic()
+            verdict = await (run_pytest(ring) if ring.folder else run_command(ring))
+            tell(ring, verdict, time.monotonic() - began, verbose=verbose)
+            total.passed += verdict.passed
+            total.failed += verdict.failed
+
+    await lane(deque(ring for ring in rings if ring.first))
+    waiting = deque(ring for ring in rings if not ring.first)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(lanes):
+            group.create_task(lane(waiting))
+    return total
+
+
+async def stoppable(rings: Sequence[Ring], lanes: int, *, verbose: bool) -> Verdict:
+    """Asked to end by SIGTERM as by Ctrl-C, first kill what runs."""
+    me = asyncio.current_task()
+    assert me is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, me.cancel)
+    return await run_all(rings, lanes, verbose=verbose)
 
 
 def main() -> int:
     given = arguments()
-    passed = failed = 0
-    for ring in RINGS:
-        if given.rings and ring.name not in given.rings:
-            continue
-        began = time.monotonic()
-        verdict = run_pytest(ring) if ring.folder else run_command(ring)
-        tell(ring, verdict, time.monotonic() - began, verbose=given.verbose)
-        passed += verdict.passed
-        failed += verdict.failed
-    print(f"{passed} passed, {failed} failed")
-    return int(failed > 0)
+    rings = [ring for ring in RINGS if not given.rings or ring.name in given.rings]
+    try:
+        total = asyncio.run(stoppable(rings, given.lanes, verbose=given.verbose))
+    except asyncio.CancelledError:
+        return 143
+    except KeyboardInterrupt:
+        return 130
+    print(f"{total.passed} passed, {total.failed} failed")
+    return int(total.failed > 0)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(main())

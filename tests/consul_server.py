@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.kept import Kept
-from tests.servers import MissingServer, free_port
+from tests.ports import free_port
+from tests.servers import MissingServer
 
 FETCHED = Path(__file__).parent.parent / ".servers" / "consul" / "usr" / "bin"
 

@@ -17,7 +17,8 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import redis
 from redis.crc import key_slot
-from tests.servers import Kind, Server, ServerSettings, free_port
+from tests.ports import free_port
+from tests.servers import Kind, Server, ServerSettings
 
 SERVICE = "quorate"
 SLOTS = 16384

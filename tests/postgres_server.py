@@ -15,7 +15,8 @@ import tempfile
 from pathlib import Path
 
 from tests.kept import Kept
-from tests.servers import MissingServer, free_port
+from tests.ports import free_port
+from tests.servers import MissingServer
 
 PLACES = Path("/usr/lib/postgresql")
 

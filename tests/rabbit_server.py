@@ -17,7 +17,8 @@ import uuid
 from pathlib import Path
 
 from tests.kept import Kept
-from tests.servers import MissingServer, free_port
+from tests.ports import free_port
+from tests.servers import MissingServer
 
 PLACES = Path("/usr/lib/rabbitmq/lib")
 READY_WITHIN_S = 50.0

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import redis
+from tests.ports import free_port
 
 from quorate.wire import guard
 
@@ -280,10 +281,3 @@ class Servers:
         """End all of them."""
         for server in self._all:
             server.stop()
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 on which nobody listens at the moment."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

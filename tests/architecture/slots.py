@@ -27,6 +27,7 @@ _INCLUDE = re.compile(r"^-- include (\w+)$", re.MULTILINE)
 _COMMENT = re.compile(r"--[^\n]*")
 _CALL = re.compile(r"redis\.p?call\(")
 _FUNCTION = re.compile(r"\bfunction (\w+)\(([^)]*)\)")
+_USE = re.compile(r"(?<!function )\b(\w+)\(")
 _LOCAL = re.compile(r"(?:\blocal )?\b((?:\w+, )*\w+) = ([^\n]+)")
 _RETURN = re.compile(r"\bfunction (\w+)\([^)]*\)\s+return ([^\n]+?)(?: end)?\n")
 _EITHER = re.compile(r".+? and (.+) or (.+)")
@@ -107,29 +108,37 @@ def _included(house: House, folder: PurePosixPath, text: str) -> set[str]:
 
 def _tagged(code: str) -> set[str]:
     """The names of which each value begins with one of KEYS."""
-    values: dict[str, list[str]] = {}
+    values: dict[str, set[str]] = {}
     for found in _LOCAL.finditer(code):
         names, exprs = found[1].split(", "), _split(found[2])
         for name, expr in zip(names, exprs, strict=False):
-            values.setdefault(name, []).append(expr)
+            values.setdefault(name, set()).add(expr)
     for found in _RETURN.finditer(code):
-        values.setdefault(found[1], []).append(found[2])
+        values.setdefault(found[1], set()).add(found[2])
+    calls = _calls(code)
     for found in _FUNCTION.finditer(code):
         function, parameters = found[1], [p.strip() for p in found[2].split(",")]
-        for call in re.finditer(rf"(?<!function )\b{function}\(", code):
-            given = _arguments(code, call.end())
+        for given in calls.get(function, ()):
             for parameter, expr in zip(parameters, given, strict=False):
-                values.setdefault(parameter, []).append(expr)
+                values.setdefault(parameter, set()).add(expr)
+    atoms = {name: set().union(*map(_atoms, all_)) for name, all_ in values.items()}
     tagged = {"KEYS"} | set(values)
     while True:
-        kept = {
-            name
-            for name in tagged
-            if name == "KEYS" or all(_atoms(e) <= tagged for e in values[name])
-        }
+        kept = {name for name in tagged if name == "KEYS" or atoms[name] <= tagged}
         if kept == tagged:
             return tagged
         tagged = kept
+
+
+def _calls(code: str) -> dict[str, set[tuple[str, ...]]]:
+    """What each function is given, call by call."""
+    functions = {found[1] for found in _FUNCTION.finditer(code)}
+    calls: dict[str, set[tuple[str, ...]]] = {}
+    for found in _USE.finditer(code):
+        if found[1] in functions:
+            given = tuple(_arguments(code, found.end()))
+            calls.setdefault(found[1], set()).add(given)
+    return calls
 
 
 def _atoms(expr: str) -> set[str]:

@@ -58,24 +58,33 @@ class RabbitParty(Party):
         return set()
 
     async def quiet(self) -> None:
-        """Until the broker has sent what it has to send."""
-        async with asyncio.timeout(WITHIN_S):
-            before = -1
-            while before != sum(self.reception.depths):
-                before = sum(self.reception.depths)
-                await self._sent()
-                await asyncio.sleep(0.03)
+        """Until what the broker has for this process is here.
 
-    async def _sent(self) -> None:
-        while any([await self._waits_for(tap) for tap in self.reception.taps]):
-            await asyncio.sleep(0.01)
+        A message that no longer waits in the broker's queue is on its way to whoever
+        gets it, and an answer over the same channel overtakes none.
+        """
+        async with asyncio.timeout(WITHIN_S):
+            while any([await self._waits_for(tap) for tap in self.reception.taps]):
+                await asyncio.sleep(0.01)
+            for tap in self.reception.taps:
+                await tap.told()
 
     async def _waits_for(self, tap: Tap) -> bool:
         return tap.has_room and (await self.broker.sending.watched(tap.name))[0] > 0
 
     async def dies(self) -> None:
-        """Its connection ends: the broker gives what it held to others."""
+        """Its connection ends: the broker has given what it held to others.
+
+        A queue does that in the same step in which it forgets the consumer.
+        """
+        watched = self.broker.sending.watched
+        names = [tap.name for tap in self.reception.taps if tap.is_open]
+        before = {name: (await watched(name))[1] for name in names}
         await self.wire.consuming._connection.close()
+        async with asyncio.timeout(WITHIN_S):
+            for name, consumers in before.items():
+                while (await watched(name))[1] >= consumers:
+                    await asyncio.sleep(0.005)
 
     def _gone(self, name: str) -> None:
         for member in self.session.memberships():

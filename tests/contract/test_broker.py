@@ -336,13 +336,16 @@ async def test_a_look_tells_depths_and_ages(ann):
 
 @pytest.mark.differs_on_rabbit("delays are whole seconds")
 async def test_a_delayed_task_is_ready_when_it_is_due_and_not_before(ann):
-    await ann.puts(delay_s=0.15)
+    await ann.puts(delay_s=60.0)
 
     answer = await ann.exchange()
 
     assert answer.leases == ()
-    assert 0 < answer.due_in_s <= 0.15
+    assert 50 < answer.due_in_s <= 60
+    began = ann.wire.clock.monotonic()
+    await ann.puts(delay_s=0.15)
     await until(lambda: _has_some(ann))
+    assert ann.wire.clock.monotonic() - began >= 0.15 - 0.002
 
 
 async def _has_some(party: Party) -> bool:

@@ -18,6 +18,7 @@ from quorate.testing.heard import Heard
 
 TERMS = LeaseTerms(ttl_s=6.0, renew_every_s=1.0, retry_every_s=0.2, max_stall_s=5.0)
 SOON = LockConfig(passing_s=0.0, deadlock_timeout_s=0.15)
+LATER = LockConfig(passing_s=0.0, deadlock_timeout_s=0.5)
 FOUND_WITHIN_S = 5.0
 
 
@@ -360,7 +361,7 @@ async def test_who_waits_with_nothing_in_hand_asks_the_server_nothing_more(proce
 
 
 async def test_a_long_wait_with_a_lock_in_hand_is_looked_at_once(process):
-    ann, bob = await process(), await process()
+    ann, bob = await process(), await process(LATER)
     await ann.locks._waits.compare([], {})  # the server knows the script from here on
     holder, waiting = Nested(ann.locks), Nested(bob.locks)
     await holder.takes("a")
@@ -369,7 +370,7 @@ async def test_a_long_wait_with_a_lock_in_hand_is_looked_at_once(process):
     await waiters(ann, "a", 1)
     before = bob.requests
 
-    await asyncio.sleep(SOON.deadlock_timeout_s * 6)
+    await asyncio.sleep(LATER.deadlock_timeout_s * 2.5)
 
     tags = bob.backend.wire.keys.lock_tags
     assert bob.requests - before == len(tags)  # one, but in a Cluster

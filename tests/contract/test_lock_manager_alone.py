@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 
 import pytest
+from tests.ports import free_port
 
 from quorate.core.errors import InvalidUrl, LockLostError, StoreUnavailable
 from quorate.lease.events import SessionEnded
@@ -61,9 +61,7 @@ async def test_an_address_that_cannot_be_used_is_refused():
 
 
 async def test_a_server_that_is_not_there_leaves_nothing_running():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     before = len(asyncio.all_tasks())
 
     with pytest.raises(StoreUnavailable):

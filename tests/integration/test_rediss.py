@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 from tests.servers import Server, StartServer
 
 import quorate
@@ -52,14 +53,6 @@ def server(start_server: StartServer, trusted: Path) -> tuple[Server, int]:
         ),
         port,
     )
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def test_everything_goes_through_tls(server, trusted: Path, namespace: str):

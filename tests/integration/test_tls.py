@@ -10,7 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.servers import Server, StartServer, free_port
+from tests.ports import free_port
+from tests.servers import Server, StartServer
 
 from quorate.backend import Backend
 from quorate.core.errors import OutcomeUnknown, StoreUnavailable

@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.servers import free_port
+from tests.ports import free_port
 from tests.unit.wire.scripted_http import ScriptedHttp
 
 from quorate.core.errors import (

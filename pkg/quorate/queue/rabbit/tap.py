@@ -50,6 +50,8 @@ class Tap:
         self._former: list[AbstractChannel] = []
         self._former_wires: set[Wire] = set()
         self._unsettled = 0
+        self._opening = asyncio.Lock()
+        self._settling: set[asyncio.Timeout] = set()
         self._failures = 0
         self.closed_until = 0.0
         self.last_at = 0.0
@@ -66,21 +68,27 @@ class Tap:
 
     async def open(self, line: Line) -> None:
         """Let the broker send. Raises `StoreUnavailable`; then it rests for a while."""
-        if self.is_open or self._clock.monotonic() < self.closed_until:
-            return
+        async with self._opening:
+            if not self.is_open and self._clock.monotonic() >= self.closed_until:
+                await self._open(line)
+
+    async def _open(self, line: Line) -> None:
         if self._wire is None:
             channel = await line.channel()
             self._unsettled = 0
             channel.close_callbacks.add(self._channel_closed)
             self._channel, self._wire = channel, await channel.get_underlay_channel()
             self._wire.on_consumer_cancel_callbacks.add(self._cancelled)
+        wire = self._wire
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
-                await self._wire.basic_qos(prefetch_count=self._prefetch)
-                answer = await self._wire.basic_consume(self.name, self._came)
+                await wire.basic_qos(prefetch_count=self._prefetch)
+                answer = await wire.basic_consume(self.name, self._came)
         except BROKEN as error:
             await self._give_up_opening()
             raise line.away(error) from error
+        if wire is not self._wire:  # it was given up meanwhile
+            raise line.away()
         self._failures = 0
         self._consumer = answer.consumer_tag or ""
         self.last_at = self._clock.monotonic()
@@ -136,6 +144,7 @@ class Tap:
         self.start_anew()
         former, self._former = self._former, []
         self._former_wires.clear()
+        self._end_settling()
         self.letters.clear()
         for channel in former:
             await _close(channel)
@@ -146,16 +155,34 @@ class Tap:
         return wire is self._wire or wire in self._former_wires
 
     async def settle(self, letter: Letter) -> bool:
-        """Acknowledge it; False if the channel that it came through is gone."""
+        """Acknowledge it; False if the channel that it came through is gone.
+
+        A connection that breaks takes no more than a few acknowledgements, and says
+        nothing of it: whoever waits to add one would wait for ever.
+        """
         wire, tag = letter.message.channel, letter.message.delivery_tag
         if not self.knows(letter) or tag is None:
             return False
         self._unsettled -= 1
+        deadline = asyncio.timeout(ANSWER_WITHIN_S)
         try:
-            await wire.basic_ack(tag, wait=False)
-        except BROKEN:
+            async with deadline:
+                self._settling.add(deadline)
+                await wire.basic_ack(tag, wait=False)
+        except BROKEN as error:
+            if deadline.expired() and self.knows(letter):
+                self.on_broken(error)
             return False
+        finally:
+            self._settling.discard(deadline)
         return True
+
+    def _end_settling(self) -> None:
+        """Whoever waits to acknowledge over a channel that is gone waits no longer."""
+        now = asyncio.get_running_loop().time()
+        for deadline in tuple(self._settling):
+            if not deadline.expired():
+                deadline.reschedule(now)
 
     async def _came(self, message: DeliveredMessage) -> None:
         if message.channel is not self._wire:
@@ -177,6 +204,7 @@ class Tap:
         self._former.clear()
         self._former_wires.clear()
         self._consumer = ""
+        self._end_settling()
         self.on_broken(error)
 
 
