@@ -8,6 +8,7 @@ with too much of it is thrown away by who asked for it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import socket
@@ -67,7 +68,7 @@ class NoiseWatch:
         self._alone = list(alone)
         self._began = time.monotonic()
         self._before = _processors()
-        self._own = sum(map(ticks_of, self._pids))
+        self._own = sum(map(ticks_of, _families(self._pids)))
         self._waited_s = sum(map(waited_s_of, self._alone))
 
     def stop(self) -> Noise:
@@ -75,7 +76,7 @@ class NoiseWatch:
         busy, steal, total = (
             now - was for now, was in zip(_processors(), self._before, strict=True)
         )
-        own = sum(map(ticks_of, self._pids)) - self._own
+        own = sum(map(ticks_of, _families(self._pids))) - self._own
         waited_s = sum(map(waited_s_of, self._alone)) - self._waited_s
         a_tick_pct = 100 / TICKS_A_S / took_s
         return Noise(
@@ -84,6 +85,17 @@ class NoiseWatch:
             waited_pct=100 * max(0.0, waited_s) / took_s,
             coarse_pct=COARSE_TICKS * a_tick_pct,
         )
+
+
+def _families(pids: Iterable[int]) -> list[int]:
+    """These processes and all that they have started."""
+    found, left = list[int](), [*pids]
+    while left:
+        found.append(pid := left.pop())
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                left.extend(map(int, children.read_text().split()))
+    return list(dict.fromkeys(found))
 
 
 def _processors() -> tuple[int, int, int]:

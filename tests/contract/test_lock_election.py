@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from tests.contract.lock_place import Place, Process, until
 
-from quorate.core.errors import LockLostError, LockNotGranted
+from quorate.core.errors import DeadlockError, LockLostError, LockNotGranted
 from quorate.locks.election import Election, Leadership
 from quorate.locks.model import Leader
 
@@ -205,3 +205,12 @@ async def test_a_leader_that_is_lost_is_stopped_and_the_next_leads(ann, bob):
     with pytest.raises(LockLostError):
         await asyncio.wait_for(first.task, 5)
     await second.stops()
+
+
+async def test_a_candidate_that_leads_already_is_told_so_by_the_office_s_name(ann):
+    election = ann.locks.election("boss", candidate="ann")
+
+    async with election.campaign():
+        with pytest.raises(DeadlockError, match="The lock 'boss' would wait"):
+            async with election.campaign():
+                pytest.fail("it leads twice")

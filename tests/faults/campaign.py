@@ -8,6 +8,7 @@ it counts as missed: a fault has to fall upon the right moment.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from pathlib import Path
 
 from tests.faults.apart import LeftOut, run_apart
 from tests.faults.bugs import Bug
-from tests.faults.running import Run
+from tests.faults.running import Run, patience_s
 from tests.faults.stage import Result
+
+from quorate.testing.verdict import Verdict
 
 BUG_SCALE = 0.02
 TRIES = 3
@@ -40,6 +43,8 @@ class Suite:
 
     `counted` is the number of each run that stands in the table. `beside`: the runs
     that may go on beside each other, the longest first; the others are alone.
+    A run that takes longer than `within_s` is stopped, and is not valid.
+    None is begun after `minutes`; then that is said of it.
     """
 
     name: str
@@ -49,6 +54,8 @@ class Suite:
     words: str
     counted: str
     beside: tuple[str, ...] = ()
+    within_s: float = 1200.0
+    minutes: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +78,23 @@ async def campaign(
     results: dict[str, Result] = {}
     left_out: list[str] = []
     places = asyncio.Semaphore(size.at_once)
+    ends_at = time.monotonic() + 60.0 * suite.minutes
 
     async def one(name: str) -> None:
         place = directory / name.replace(" ", "-")
         async with places:
+            if time.monotonic() > ends_at:
+                why = f"not begun: {suite.minutes:g} min were over"
+                verdicts = {"time": Verdict("unknown", 0, why)}
+                found = Result(name, "not begun", size.seed, 0.0, verdicts, {}, "")
+                results[name] = found
+                told(found)
+                return
             try:
-                found = await run_apart(suite.name, name, place, size.seed, size.scale)
+                found = await run_apart(
+                    *(suite.name, name, place, size.seed, size.scale),
+                    within_s=patience_s(suite.within_s, size.scale),
+                )
             except LeftOut as error:
                 left_out.append(f"{name} was left out: {error}")
                 return
@@ -112,7 +130,8 @@ async def catches(suite: Suite, directory: Path, name: str, seed: int) -> Caught
     for attempt in range(TRIES):
         place = directory / "planted" / f"{name}-{attempt}"
         result = await run_apart(
-            suite.name, bug.run, place, seed + attempt, BUG_SCALE, (name,)
+            *(suite.name, bug.run, place, seed + attempt, BUG_SCALE, (name,)),
+            within_s=patience_s(suite.within_s, BUG_SCALE),
         )
         if result.ruling == "invalid":
             break

@@ -19,7 +19,6 @@ from quorate.testing.verdict import Verdict
 
 Run: TypeAlias = Callable[[Stage], Awaitable[Result]]
 
-WITHIN_S = 1200.0
 SHORT = 0.1
 SHORT_WITHIN_S = 120.0
 
@@ -60,10 +59,16 @@ def own_stops(fleet: Fleet) -> Hand:
     return Doing(strike, heal)
 
 
-async def perform(runs: Mapping[str, Run], name: str, stage: Stage) -> Result:
+def patience_s(full_s: float, scale: float) -> float:
+    """How long a run may take that has `full_s` at its full size."""
+    return full_s if scale >= SHORT else min(full_s, SHORT_WITHIN_S)
+
+
+async def perform(
+    runs: Mapping[str, Run], name: str, stage: Stage, within_s: float = SHORT_WITHIN_S
+) -> Result:
     """One run, whatever happens to it leaving no process behind."""
     try:
-        within_s = WITHIN_S if stage.scale >= SHORT else SHORT_WITHIN_S
         return await asyncio.wait_for(runs[name](stage), within_s)
     except TimeoutError as error:
         took = Verdict("invalid", 1, f"it did not come to an end: {error!r}")

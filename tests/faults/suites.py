@@ -43,5 +43,7 @@ QUEUE = Suite(
     queue_page.HEAD,
     queue_page.WORDS,
     "tasks",
+    within_s=300.0,
+    minutes=15.0,
 )
 SUITES = {suite.name: suite for suite in (LOCKS, QUEUE)}

@@ -60,6 +60,7 @@ async def uses() -> None:
     queue = await get_queue_manager(QueueType.REDIS, "redis://localhost:6379")
     assert_type(queue, QueueManager)
     assert_type(await queue.enqueue_task("send", {"to": "Ada"}), str)
+    assert_type(await queue.enqueue_each("work", ["a", {}]), list[str])
     assert_type(await queue.enqueue_many([schedule.task("42", {})]), list[str])
     assert_type(await queue.state("a"), TaskState)
     assert_type(await queue.stats(), QueueStats)

@@ -23,8 +23,11 @@ STYLES = {
 }
 
 
-IDS = frozenset({"id", "session", "instance"})
+IDS = frozenset({"id", "session", "instance", "token"})
 """These columns are copied by hand: they are never cut."""
+
+
+PIPE_WIDTH = 2000
 
 
 class Shown:
@@ -32,7 +35,7 @@ class Shown:
 
     def __init__(self, *, as_json: bool, console: Console | None = None) -> None:
         self.as_json = as_json
-        self._console = console or Console()
+        self._console = console or _console()
 
     def rows(
         self, columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str
@@ -57,6 +60,7 @@ class Shown:
                 justify="right" if index in numbers else "left",
                 min_width=_widest(rows, index) if is_id else len(name),
                 no_wrap=is_id,
+                overflow="fold",
             )
         for row in rows:
             table.add_row(*(_cell(value) for value in row))
@@ -103,6 +107,12 @@ class Shown:
         for part in (error.why, error.fix):
             if part:
                 console.print(Text(f"  {part}"))
+
+
+def _console() -> Console:
+    """As wide as the terminal; what goes into a file or a pipe is not cut at all."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PIPE_WIDTH)
 
 
 def ago(wall_s: float | None) -> str:

@@ -45,22 +45,36 @@ class TaskIds:
 
     def __init__(self, entropy: Entropy = os.urandom) -> None:
         self._entropy = entropy
-        self._moment = (-1, 0)
+        self._millis, self._pid = -1, 0
         self._head = ""
         self._count = self._end = 0
 
     def next(self, now_s: float) -> str:
         """An id that was never given out before."""
-        moment = (int(now_s * 1000), os.getpid())
-        if moment != self._moment or self._count >= self._end:
-            self._moment = moment
-            first = new_task_id(now_s, self._entropy)
-            self._head, self._count = first[:16], int(first[16:], 16)
-            # The two bits of the variant stay as they are.
-            self._end = (self._count | 0x3FFF_FFFF_FFFF_FFFF) + 1
+        millis, pid = int(now_s * 1000), os.getpid()
+        if millis != self._millis or pid != self._pid or self._count >= self._end:
+            self._begin(now_s)
+            self._millis, self._pid = millis, pid
         ident = f"{self._head}{self._count:016x}"
         self._count += 1
         return ident
+
+    def many(self, now_s: float, count: int) -> list[str]:
+        """So many ids that were never given out before."""
+        made: list[str] = []
+        while len(made) < count:
+            made.append(self.next(now_s))
+            first = self._count
+            self._count = min(first + count - len(made), self._end)
+            head = self._head
+            made += [f"{head}{number:016x}" for number in range(first, self._count)]
+        return made
+
+    def _begin(self, now_s: float) -> None:
+        first = new_task_id(now_s, self._entropy)
+        self._head, self._count = first[:16], int(first[16:], 16)
+        # The two bits of the variant stay as they are.
+        self._end = (self._count | 0x3FFF_FFFF_FFFF_FFFF) + 1
 
 
 def born_at(task_id: str) -> float:

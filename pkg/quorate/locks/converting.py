@@ -72,7 +72,7 @@ class Conversions:
         if hold.id in self._waiting:
             if hold.joined is not None:
                 raise upgrade_conflict(hold.wish.name, hold.facts(self._parts.now()))
-            raise InvalidInput(f"{hold.wish.name!r} is being upgraded already.")
+            raise InvalidInput(f"{shown(hold.wish.name)!r} is being upgraded already.")
         waiting = self._waiting[hold.id] = _Waiting(hold, owner, self._parts.now())
         hold.is_closed, hold.bell = True, waiting.bell
         hold.listeners.append(lambda _: waiting.bell.set())
@@ -102,7 +102,7 @@ class Conversions:
             return
         if hold.entries > 1:
             raise InvalidInput(
-                f"{hold.wish.name!r} cannot be downgraded.",
+                f"{shown(hold.wish.name)!r} cannot be downgraded.",
                 f"Its owner has entered it {hold.entries} times, and the outer block "
                 "relies on being alone.",
                 "Downgrade in the outermost block.",

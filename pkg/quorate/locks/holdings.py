@@ -96,7 +96,7 @@ class Holdings:
             if wish.is_try:
                 raise self.denied(attempt)
             raise DeadlockError(
-                f"The lock {wish.name!r} would wait for itself.",
+                f"The lock {shown(wish.name)!r} would wait for itself.",
                 f"Its owner holds it already ({hold.wish.lock_type.value}) and asks "
                 f"for it again ({wish.lock_type.value}).",
                 "Use LockType.REENTRANT to enter again, or pass the grant on.",

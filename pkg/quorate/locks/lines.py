@@ -17,6 +17,7 @@ from .cohort import Gate, Passing, Turn
 from .deadlock_watch import DeadlockWatch
 from .hold import Hold
 from .holdings import Holdings
+from .model import shown
 from .readers import Readers
 from .returning import Returns
 from .waiting import Bids
@@ -56,7 +57,7 @@ class Lines:
         """Raise `SessionLostError` after `close`."""
         if self._closed:
             raise SessionLostError(
-                f"The lock {wish.name!r} cannot be taken.",
+                f"The lock {shown(wish.name)!r} cannot be taken.",
                 "The lock manager is closed.",
                 "Open a new one.",
             )
@@ -222,7 +223,8 @@ class Lines:
         attempt.tries += 1
         if attempt.wish.timeout_s is not None and attempt.tries > MOST_TRIES:
             raise LockNotGranted(
-                f"The lock {attempt.wish.name!r} was over before it could be used.",
+                f"The lock {shown(attempt.wish.name)!r} was over before it could be "
+                "used.",
                 f"timeout_s is {attempt.wish.timeout_s:g}, and the server is slow.",
                 "Give it more time.",
             )

@@ -85,7 +85,12 @@ class Grant:
             raise lost_error(self.name, self._hold.lost or "not renewed in time")
 
     def on_lost(self, told: Callable[[str], None]) -> None:
-        """Call `told` with the reason if the lock is lost before its block ends."""
+        """Call `told` with the reason if the lock is lost before its block ends.
+
+        Raises `LockLostError` after that, and `InvalidInput` for a coroutine function.
+        """
+        if self._over:
+            self.check()
         check_told(told, "on_lost")
         self._hold.listeners.append(told)
         self._to_tell.append(told)
@@ -240,4 +245,6 @@ class LockBlock:
         if kind is None or (kind is asyncio.CancelledError and ours):
             raise lost_error(self._wish.name, why) from error
         if error is not None and kind is not LockLostError:
-            error.add_note(f"The lock {self._wish.name!r} was lost meanwhile: {why}.")
+            error.add_note(
+                f"The lock {shown(self._wish.name)!r} was lost meanwhile: {why}."
+            )

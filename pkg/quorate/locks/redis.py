@@ -128,7 +128,8 @@ class RedisLocks(RedisConversions, RedisRoll):
                 self._claimed.add(me)
             return answer
         raise SessionLostError(
-            f"{ask.name!r} cannot be taken: the session ends as soon as it begins.",
+            f"{shown(ask.name)!r} cannot be taken: the session ends as soon as it "
+            "begins.",
             "The server has refused it several times in a row.",
             "Is its clock right, and is its data not being flushed?",
         )

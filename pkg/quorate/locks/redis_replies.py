@@ -70,7 +70,7 @@ def read_answer(
         case b"busy":
             return Busy(read_holder(ask.name, reply[3], reply[1], ends_in_s=None))
         case b"left":
-            raise LockNotGranted(f"The wish for {ask.name!r} was given up.")
+            raise LockNotGranted(f"The wish for {shown(ask.name)!r} was given up.")
     return None
 
 

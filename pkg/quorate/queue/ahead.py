@@ -3,8 +3,10 @@
 While an exchange is on its way, running tasks end. A worker that asks only for the
 places that are free when it asks has them idle for a round trip. So it asks for those
 too that will be free when the answer is here: tasks ended a second, times the quickest
-answer of late. For slow tasks that is nothing. Who had to be claimed too early waits in
-the anteroom, the most urgent first, and goes back to its lane if no place comes soon.
+answer of late, and that twice, because two exchanges take turns: while the tasks of one
+are worked on, the other is on its way. For slow tasks that is nothing. Who had to be
+claimed too early waits in the anteroom, the most urgent first, and goes back to its
+lane if no place comes soon.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ LONGEST_S = 0.02
 WINDOW_S = 0.02
 STALE_S = 0.2
 DRIFT = 1.02
+TURNS = 2
 WAITS_AT_MOST_S = 0.05
 
 
@@ -48,7 +51,7 @@ class Pace:
         """So many places more than now are free will be when an answer is here."""
         if now - self._since > STALE_S:
             return 0
-        return min(MOST_AHEAD, int(self._per_s * self._quickest_s))
+        return min(MOST_AHEAD, int(TURNS * self._per_s * self._quickest_s))
 
 
 class Anteroom:

@@ -26,7 +26,7 @@ from .lookup import Lookup
 from .model import DEFAULT_QUEUE, QueueConfig, Task, TaskPriority, check_tasks
 from .outbox import outbox_of
 from .patience import RetryPolicy
-from .plain import UNSAID
+from .plain import UNSAID, several
 from .ports import Broker
 from .producer import Producer
 from .scheduler import Bench, Scheduler
@@ -159,8 +159,10 @@ class QueueManager(Asking, Steering, Looking, Cooperating, Scheduling, Flows):
         is sent; `StoreUnavailable` if nothing was enqueued; `OutcomeUnknown` if it may
         have been, and then names the id to repeat it with.
         """
-        times = (at, timeout_s, attempts, expires_s, deadline_s)
-        if delay_s == 0.0 and (task_id, unique, slot, rate, *times) == UNSAID:
+        said = (
+            task_id, unique, slot, rate, at, timeout_s, attempts, expires_s, deadline_s,
+        )  # fmt: skip
+        if delay_s == 0.0 and said == UNSAID:
             self._lookup.used(queue)
             return await self._producer.enqueue_plain(name, payload, queue, priority)
         return await self.carry(
@@ -186,6 +188,22 @@ class QueueManager(Asking, Steering, Looking, Cooperating, Scheduling, Flows):
         check_tasks(listed)
         self._lookup.used(*(task.queue for task in listed))
         return await self._producer.enqueue_many(listed)
+
+    async def enqueue_each(
+        self,
+        name: str,
+        payloads: Iterable[Json],
+        *,
+        priority: TaskPriority = TaskPriority.NORMAL,
+        queue: str = DEFAULT_QUEUE,
+    ) -> list[str]:
+        """Put a task of this name in for each of the payloads, 256 a call.
+
+        The quickest way for very many; otherwise like `enqueue_many`.
+        """
+        each = several(payloads)
+        self._lookup.used(queue)
+        return await self._producer.enqueue_each(name, each, queue, priority)
 
     # -- work ------------------------------------------------------------------------
 

@@ -39,6 +39,9 @@ class TaskPriority(Enum):
     LOW = "low"
     MEDIUM = NORMAL
 
+    # That of Enum is written in Python, and each task is looked up by its lane.
+    __hash__ = object.__hash__
+
     @property
     def lane(self) -> int:
         """0 for the most urgent, 2 for the least."""
@@ -123,7 +126,7 @@ class QueueConfig:
     dead_letters_max: int = 10_000
     dead_letters_keep_s: float = 1_209_600.0
     grace_s: float = 25.0
-    poll_s: float = 2.0
+    poll_s: float = 3.0
     roll_call_s: float = 10.0
     stall_warned_at_s: float = 15.0
     max_stall_s: float = 30.0

@@ -7,11 +7,13 @@ that follow.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import NamedTuple
 
 from quorate.core.codec import Json, encode
+from quorate.core.errors import InvalidInput
 from quorate.core.ids import TaskIds
 
 from .context import deadline
@@ -26,6 +28,19 @@ _NOTHING = tuple(each.default for each in _OTHERS)
 
 UNSAID = (None,) * 9
 """What `enqueue_task` was not told of a plain task, besides its delay."""
+
+
+def several(payloads: Iterable[Json]) -> list[Json]:
+    """The payloads of several tasks; text or a mapping was meant for one alone."""
+    if isinstance(payloads, str | bytes | Mapping) or not isinstance(
+        payloads, Iterable
+    ):
+        raise InvalidInput(
+            "enqueue_each was not given payloads.",
+            f"It got a {type(payloads).__name__}.",
+            "Give a list with a payload for each task, or call enqueue_task.",
+        )
+    return list(payloads)
 
 
 class Form(NamedTuple):
@@ -60,6 +75,17 @@ class Forms:
         """A parcel of this form. Raises `InvalidPayload`."""
         envelope = form.head + encode(payload, form.what, self._max_bytes)
         return Parcel(self._ids.next(now), form.lane, 0.0, envelope)
+
+    def fill_each(
+        self, form: Form, payloads: Sequence[Json], now: float
+    ) -> list[Parcel]:
+        """A parcel of this form for each of them. Raises `InvalidPayload`."""
+        lane, head, what = form
+        most, ids = self._max_bytes, self._ids.many(now, len(payloads))
+        return [
+            Parcel(task_id, lane, 0.0, head + encode(payload, what, most))
+            for task_id, payload in zip(ids, payloads, strict=True)
+        ]
 
     def learn(self, task: Task, parcel: Parcel) -> None:
         """Remember the form of a task that was packed in full."""

@@ -20,7 +20,6 @@ from quorate.core.errors import (
     InvalidInput,
     OutcomeUnknown,
     QueueError,
-    QuorateError,
     StoreUnavailable,
 )
 from quorate.core.fence import Fence, TaskFence, current_fence
@@ -36,14 +35,13 @@ from .outbox import Outbox
 from .plain import Forms
 from .ports import Broker, Parcel
 from .times import check_times, deadline_of
+from .undelivered import Waiter, give_up, named, sent
 
 MOST_IN_A_CALL = 256
 MOST_BYTES_IN_A_CALL = 4 * 1024 * 1024
 CALLS_AT_ONCE = 8
 UNGUARDED = (None, None, None)
 MOST_NAMES_REMEMBERED = 4096
-
-Waiter = tuple[Parcel, "asyncio.Future[str]"]
 
 
 class Producer:
@@ -109,20 +107,45 @@ class Producer:
             ids.append(parcel.id)
         fence = acting_under()
         for queue, parcels in by_queue.items():
-            broker, calls = self._broker_of(queue), list(in_calls(parcels))
-            for start in range(0, len(calls), CALLS_AT_ONCE):
-                group = calls[start : start + CALLS_AT_ONCE]
-                answers = await asyncio.gather(
-                    *(self._deliver(queue, broker, call, fence) for call in group)
-                )
-                for call, answer in zip(group, answers, strict=True):
-                    instead.update(self._count(call, answer))
+            instead |= await self._carry(queue, parcels, fence)
         return [instead.get(task_id, task_id) for task_id in ids]
+
+    async def enqueue_each(
+        self, name: str, payloads: Sequence[Json], queue: str, priority: TaskPriority
+    ) -> list[str]:
+        """Put a task in for each payload; nothing if one of them is faulty."""
+        form = self._forms.of(name, queue, priority)
+        if form is None:
+            return await self.enqueue_many(
+                Task(name=name, payload=payload, queue=queue, priority=priority)
+                for payload in payloads
+            )
+        parcels = self._forms.fill_each(form, payloads, self._clock.now())
+        await self._carry(queue, parcels, acting_under())
+        return [parcel.id for parcel in parcels]
+
+    async def _carry(
+        self, queue: str, parcels: list[Parcel], fence: Fence | None
+    ) -> dict[str, str]:
+        """Some calls at once. Returns the tasks that stand for others, by those."""
+        instead: dict[str, str] = {}
+        broker, calls = self._broker_of(queue), list(in_calls(parcels))
+        for start in range(0, len(calls), CALLS_AT_ONCE):
+            group = calls[start : start + CALLS_AT_ONCE]
+            answers = await asyncio.gather(
+                *(self._deliver(queue, broker, call, fence) for call in group)
+            )
+            for call, answer in zip(group, answers, strict=True):
+                instead |= self._count(call, answer)
+        return instead
 
     def _count(
         self, call: Sequence[Parcel], answer: Sequence[bool | str]
     ) -> dict[str, str]:
         """Count what was put in. Returns the tasks that stand for others, by those."""
+        if str not in map(type, answer):
+            self.enqueued += len(call)
+            return {}
         instead = {
             parcel.id: holder
             for parcel, holder in zip(call, answer, strict=True)
@@ -187,9 +210,9 @@ class Producer:
                 try:
                     sending = self._tasks.spawn(work, "enqueue")
                 except RuntimeError:
-                    _give_up(part)
+                    give_up(part)
                 else:
-                    sending.add_done_callback(functools.partial(_sent, part))
+                    sending.add_done_callback(functools.partial(sent, part))
 
     async def _send(
         self, queue: str, fence: Fence | None, waiters: list[Waiter]
@@ -207,7 +230,7 @@ class Producer:
         except Exception as error:
             for parcel, done in waiting:
                 if not done.done():
-                    done.set_exception(_named(error, parcel.id))
+                    done.set_exception(named(error, parcel.id))
 
     async def _deliver(
         self, queue: str, broker: Broker, call: list[Parcel], fence: Fence | None
@@ -250,35 +273,3 @@ def in_calls(parcels: list[Parcel]) -> Iterator[list[Parcel]]:
         call.append(parcel)
     if call:
         yield call
-
-
-def _sent(waiters: list[Waiter], sending: asyncio.Task[None]) -> None:
-    """Nobody waits for ever, however the call ended, even before it began."""
-    if sending.cancelled():
-        for _, done in waiters:
-            done.cancel()
-
-
-def _give_up(waiters: list[Waiter]) -> None:
-    for _, done in waiters:
-        if not done.done():
-            done.set_exception(
-                StoreUnavailable(
-                    "The task was not enqueued.",
-                    "Its queue manager has been stopped.",
-                    "Enqueue before stop(), or open another manager.",
-                )
-            )
-
-
-def _named(error: Exception, task_id: str) -> QuorateError:
-    """The error for one of several callers, with the id that makes it repeatable."""
-    if isinstance(error, QuorateError) and not isinstance(error, OutcomeUnknown):
-        return type(error)(error.what, error.why, error.fix)
-    told = OutcomeUnknown(
-        f"The task {task_id} may or may not have been enqueued.",
-        str(error) if isinstance(error, QuorateError) else repr(error),
-        f"Enqueue it again with task_id={task_id!r}: it will not run twice for that.",
-    )
-    told.__cause__ = error
-    return told

@@ -167,7 +167,7 @@ class QueueSettings:
         at_most=16_777_216,
     )
     poll_s: float = setting(
-        2.0,
+        3.0,
         "An idle worker looks so often by itself, in case a message was lost.",
         unit=SECONDS,
         above=0,

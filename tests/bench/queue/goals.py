@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from tests.bench.entries import Entry
 from tests.bench.judging import Goal, Judge, Missing
 from tests.bench.queue import roster
-from tests.bench.queue.roster import BEST, PLAIN, TUNED, WITH_ASYNCIO, WITH_BULK
+from tests.bench.queue.roster import BEST, FORKED, PLAIN, TUNED, WITH_ASYNCIO, WITH_BULK
 
 ONE, RATE = "one", "result.per_s"
 
@@ -92,7 +92,7 @@ GOALS = (
     Goal(
         "one worker process, against the best of all peers",
         "(for comparison)",
-        _against(ONE, (*PLAIN, *TUNED), 0.0),
+        _against(ONE, (*PLAIN, *FORKED, *TUNED), 0.0),
         _needs(ONE),
     ),
     Goal("two worker processes over one", "≥ 1.7×", _two, _needs("two")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.bench.figures import Figures
 from tests.bench.panels import Panel
-from tests.bench.queue import tables
+from tests.bench.queue import rabbit, tables
 from tests.bench.queue.roster import BEST, OURS, PLAIN, WITH_ASYNCIO, WITH_BULK
 
 TOLD = ("per_s", "client_cpu_us", "pickup_ms", "requests_per_s", "server_cpu_pct")
@@ -40,4 +40,5 @@ def blocks(figures: Figures) -> dict[str, str]:
         "distance": tables.distance(figures),
         "enqueue": tables.enqueue(figures),
         "idle": tables.idle(figures),
+        "rabbit": rabbit.rows(figures),
     }

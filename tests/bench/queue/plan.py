@@ -7,6 +7,7 @@ from tests.bench.queue import scenarios as of
 from tests.bench.queue.roster import (
     BEST,
     DRAMATIQ,
+    FORKED,
     OURS,
     OURS_WIDE,
     PLAIN,
@@ -28,7 +29,7 @@ PLAN: tuple[Step[Size], ...] = (
     Step(
         "one",
         of.throughput(1),
-        among((*PLAIN, *TUNED, OURS_WIDE)),
+        among((*PLAIN, *FORKED, *TUNED, OURS_WIDE)),
         rounds=2,
         quick=(OURS, TASKIQ_STREAM, TASKIQ_LIST, SAQ_TUNED),
     ),

@@ -86,6 +86,12 @@ CELERY = Entry(
     "celery", "Celery, one at a time (solo)", f"{PEERS}.celery_queue", HOME, "celery",
     options={"tasks": 800, "threads": 1},
 )  # fmt: skip
+CELERY_FORKED = replace(
+    CELERY,
+    key="celery-prefork",
+    title="Celery, a forked process for each processor (its default)",
+    options={"tasks": 1_500, "prefork": 0, "threads": 1},
+)
 CELERY_TUNED = replace(
     CELERY,
     key="celery-tuned",
@@ -95,6 +101,9 @@ CELERY_TUNED = replace(
 
 PLAIN = (*(TASKIQ_STREAM, TASKIQ_LIST, SAQ, STREAQ, ARQ, DOCKET, DRAMATIQ, CELERY),)
 """Every peer with its defaults."""
+
+FORKED = (CELERY_FORKED,)
+"""Works in processes of its own, so that it is only measured working."""
 
 TUNED = (
     *(TASKIQ_STREAM_TUNED, SAQ_TUNED, STREAQ_TUNED, ARQ_TUNED, DOCKET_TUNED),

@@ -73,7 +73,7 @@ def throughput(workers: int, burn_s: float = 0.0) -> Scenario:
             with lab.clients(
                 *[entry] * workers, flush=False, processor=processor
             ) as children:
-                return _drain(lab, entry, children, tasks, burn_s=burn_s)
+                return drain(lab, entry, children, tasks, burn_s=burn_s)
 
         return until_quiet(size, window)
 
@@ -89,7 +89,7 @@ def over_a_distance(lab: Lab, entry: Entry, size: Size) -> list[Run]:
             _proxy(lab) as (url, pid),
             lab.clients(entry, flush=False, url=url) as children,
         ):
-            return _drain(lab, entry, children, tasks, helpers=(pid,))
+            return drain(lab, entry, children, tasks, helpers=(pid,))
 
     return until_quiet(size, window)
 
@@ -110,7 +110,7 @@ def _proxy(lab: Lab) -> Iterator[tuple[str, int]]:
         raise ChildFailed(str(error)) from error
 
 
-def _drain(
+def drain(
     lab: Lab,
     entry: Entry,
     children: Sequence[ChildProcess],
@@ -118,6 +118,7 @@ def _drain(
     helpers: Sequence[int] = (),
     burn_s: float = 0.0,
 ) -> Run:
+    """Let the children do all of these tasks."""
     warm = max(1, tasks // WARM_SHARE // len(children))
     alone: Sequence[int] | None
     alone = None

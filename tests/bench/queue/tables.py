@@ -8,6 +8,7 @@ from tests.bench.entries import Entry
 from tests.bench.figures import Figures, table
 from tests.bench.queue.roster import (
     BEST,
+    FORKED,
     OURS,
     OURS_WIDE,
     PLAIN,
@@ -28,6 +29,7 @@ EVERYBODY = (
     OURS,
     OURS_WIDE,
     *(entry for plain in PLAIN for entry in (plain, *_tuned(plain))),
+    *FORKED,
 )
 
 

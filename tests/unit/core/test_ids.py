@@ -84,6 +84,31 @@ def test_many_ids_of_one_moment_differ_and_sort_as_they_were_made() -> None:
     assert (read.version, read.variant) == (7, uuid.RFC_4122)
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 500])
+def test_many_ids_at_once_are_as_good_as_one_by_one(count: int) -> None:
+    ids = TaskIds()
+
+    made = [ids.next(1.0), *ids.many(1.0, count), ids.next(1.0), *ids.many(2.0, count)]
+
+    assert len(set(made)) == len(made) == 2 * count + 2
+    assert made == sorted(made)
+    assert [born_at(ident) for ident in made] == [1.0] * (count + 2) + [2.0] * count
+
+
+def test_many_ids_at_once_may_run_out_of_numbers() -> None:
+    drawn = [b"\xff" * 9 + b"\xfe", b"\x00" * 10]
+    ids = TaskIds(lambda _: drawn.pop(0))
+
+    made = ids.many(0.0, 4)
+
+    assert [ident[16:] for ident in made] == [
+        "bffffffffffffffe",
+        "bfffffffffffffff",
+        "8" + "0" * 15,
+        "8" + "0" * 14 + "1",
+    ]
+
+
 def test_ids_that_run_out_of_numbers_begin_anew() -> None:
     drawn = [b"\xff" * 10, b"\x00" * 10]
     ids = TaskIds(lambda _: drawn.pop(0))

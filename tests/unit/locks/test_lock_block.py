@@ -428,3 +428,12 @@ async def test_a_closed_manager_grants_nothing(line):
     with pytest.raises(Exception, match="closed"):
         async with manager.acquire_lock("a"):
             pass
+
+
+async def test_nobody_is_told_of_a_loss_after_the_block(manager):
+    """The hold may be that of the next task by now."""
+    async with manager.acquire_lock("a") as grant:
+        pass
+
+    with pytest.raises(LockLostError, match="given back"):
+        grant.on_lost(print)

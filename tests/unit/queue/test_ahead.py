@@ -7,7 +7,14 @@ import asyncio
 import pytest
 
 from quorate.queue import ahead
-from quorate.queue.ahead import LONGEST_S, MOST_AHEAD, STALE_S, Anteroom, Pace
+from quorate.queue.ahead import (
+    LONGEST_S,
+    MOST_AHEAD,
+    STALE_S,
+    TURNS,
+    Anteroom,
+    Pace,
+)
 from quorate.queue.lanes import Slots
 from quorate.queue.model import Lease, MoveKind
 from quorate.queue.ports import Finished
@@ -20,7 +27,7 @@ class TestPace:
         for number in range(100):
             pace.note(number * 0.01, 100, 0.002)
 
-        assert pace.ahead(1.0) == pytest.approx(20, abs=1)
+        assert pace.ahead(1.0) == pytest.approx(TURNS * 20, abs=1)
 
     def test_slow_tasks_are_not_claimed_ahead(self) -> None:
         pace = Pace()
@@ -53,7 +60,7 @@ class TestPace:
 
         pace.note(1.0, 100, 0.02)
 
-        assert pace.ahead(1.0) == pytest.approx(10, abs=1)
+        assert pace.ahead(1.0) == pytest.approx(TURNS * 10, abs=1)
 
 
 class Room:

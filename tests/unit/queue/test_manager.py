@@ -185,6 +185,13 @@ async def test_many_are_enqueued_at_once(stage):
     assert stage.brokers["late"].calls == [[ids[1]]]
 
 
+async def test_one_is_enqueued_for_each_payload(stage):
+    ids = await stage.queue.enqueue_each("work", iter("abc"), queue="late")
+
+    assert stage.brokers["late"].calls == [ids]
+    assert "late" in stage.queue._lookup.used_here
+
+
 async def test_a_task_is_looked_for_in_the_queues_of_this_process(stage):
     stage.brokers["other"].found["a"] = Found(TaskState.RUNNING)
     stage.brokers["late"].found["b"] = Found(TaskState.DONE, b"1")

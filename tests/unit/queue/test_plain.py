@@ -45,6 +45,17 @@ def test_a_task_of_a_known_kind_is_packed_like_the_first(forms: Forms) -> None:
     assert decode(payload, "payload") == ["b\n"]
 
 
+def test_a_parcel_of_a_known_kind_is_made_for_each_payload(forms: Forms) -> None:
+    form = forms.of("work", "default", TaskPriority.NORMAL)
+    assert form is not None
+
+    parcels = forms.fill_each(form, ["b", None, [1]], 1.0)
+
+    assert len({parcel.id for parcel in parcels}) == 3
+    one_by_one = [forms.fill(form, payload, 1.0) for payload in ("b", None, [1])]
+    assert [parcel[1:] for parcel in parcels] == [each[1:] for each in one_by_one]
+
+
 @pytest.mark.parametrize(
     "other",
     [

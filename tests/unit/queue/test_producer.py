@@ -54,6 +54,34 @@ async def test_many_go_in_their_order(producer, broker):
     assert ids == sorted(ids, key=lambda each: each[:12])
 
 
+async def test_a_task_for_each_payload_goes_in_like_many_tasks(producer, broker):
+    for _ in ("an unknown kind", "a known one"):
+        payloads = range(600)
+        broker.calls.clear()
+
+        ids = await producer.enqueue_each(
+            "work", list(payloads), "default", TaskPriority.LOW
+        )
+
+        assert [task for call in broker.calls for task in call] == ids
+        assert [len(call) for call in broker.calls] == [256, 256, 88]
+        sent = [read_header(broker.envelopes[task_id]) for task_id in ids]
+        assert [int(payload) for _, payload in sent] == list(payloads)
+        assert {header.name for header, _ in sent} == {"work"}
+    assert len(broker.lanes[2]) == 1200
+    assert producer.enqueued == 1200
+
+
+async def test_of_a_faulty_payload_nothing_is_sent(producer, broker):
+    await producer.enqueue_each("work", [1], "default", TaskPriority.NORMAL)
+    broker.calls.clear()
+
+    with pytest.raises(InvalidInput):
+        await producer.enqueue_each("work", [1, {2}], "default", TaskPriority.NORMAL)
+
+    assert broker.calls == []
+
+
 async def test_calls_are_bounded_in_bytes(producer, broker, monkeypatch):
     monkeypatch.setattr(module, "MOST_BYTES_IN_A_CALL", 1500)
 

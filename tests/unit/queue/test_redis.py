@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from tests.unit.queue.fakes import a_lease
 
-from quorate.core.errors import InvalidInput
+from quorate.core.errors import InvalidInput, StoreUnavailable
 from quorate.core.ids import new_task_id
 from quorate.queue.decide import after_cancel, after_release, after_success, dead
 from quorate.queue.envelope import Header, seal
@@ -59,7 +59,10 @@ class FakeCalls:
 
     async def command(self, *words):
         self.asked.append((str(words[0]), [str(words[1])], list(words[2:])))
-        return self.replies.pop(0)
+        reply = self.replies.pop(0)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
 
 @pytest.fixture
@@ -410,12 +413,17 @@ class FakeWire:
 
 async def test_a_dead_session_is_cleaned_in_every_queue_and_told(calls, heard):
     queues = RedisQueues(FakeWire(calls), QueueConfig(), heard.emit)
-    calls.replies = [[b"a"], [10, 2, [], 5], [5, 0, [b"x"], 0]]
+    calls.replies = [
+        [b"a"], [10, 2, [], 5], [5, 0, [b"x", b"y", b"z"], 0],
+        ENVELOPE, None, StoreUnavailable("The server is away."),
+    ]  # fmt: skip
 
     await queues.clean("{t}", "p.1")
 
     assert heard.all(TasksTakenBack)[0].tasks == 15
-    assert heard.all(TaskDied)[0].task_id == "x"
+    died = [(each.task_id, each.task) for each in heard.all(TaskDied)]
+    assert died == [("x", "send"), ("y", ""), ("z", "")]
+    assert calls.asked[3] == ("HGET", ["{t}:j:a:job"], ["x"])
     assert queues.place("a") is queues.place("a")
     assert queues.index_key("{t}") == "{t}:j::who"
     assert queues.mailbox("p").channel_in("{t}") == "{t}:j:to:p"

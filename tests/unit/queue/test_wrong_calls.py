@@ -27,6 +27,7 @@ async def test_a_queue_name_that_cannot_be_used_leaves_nothing_behind(stage, que
         lambda: stage.queue.enqueue_task("work", 1, queue=queue),
         lambda: stage.queue.enqueue_task("work", 1, queue=queue, delay_s=1.0),
         lambda: stage.queue.enqueue_many([Task(name="work", queue=queue)]),
+        lambda: stage.queue.enqueue_each("work", [1], queue=queue),
         lambda: stage.queue.chain([Task(name="work", queue=queue)] * 2),
     ):
         with pytest.raises(InvalidInput):
@@ -107,3 +108,11 @@ def test_limits_that_nothing_could_keep_are_refused(limits):
 async def test_a_payload_that_cannot_travel_makes_no_unique_key(stage, payload):
     with pytest.raises(InvalidPayload):
         await stage.queue.enqueue_task("work", payload, unique=Unique())
+
+
+@pytest.mark.parametrize("payloads", ["text", b"bytes", {"a": 1}, None, 5])
+async def test_one_payload_is_not_taken_for_several(stage, payloads):
+    with pytest.raises(InvalidInput, match="payloads"):
+        await stage.queue.enqueue_each("work", payloads)
+
+    assert not any(broker.calls for broker in stage.brokers.values())

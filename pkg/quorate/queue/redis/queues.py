@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+from quorate.core.errors import InvalidPayload, StoreError
 from quorate.core.events import Emit
+from quorate.queue.envelope import read_header
 from quorate.queue.events import TaskDied, TasksTakenBack
 from quorate.queue.model import DeadReason, QueueConfig
 from quorate.queue.place import Place
@@ -93,7 +95,8 @@ class RedisQueues:
             tasks += taken.tasks
             crashed += taken.crashed
             for task_id in taken.dead:
-                self._emit(_poisoned(queue, task_id, self._config.crash_budget))
+                name = await self._name_of(queue, task_id)
+                self._emit(_poisoned(queue, name, task_id, self._config.crash_budget))
         if tasks:
             self._emit(
                 TasksTakenBack(
@@ -101,11 +104,20 @@ class RedisQueues:
                 )
             )
 
+    async def _name_of(self, queue: str, task_id: str) -> str:
+        """The name of a dead letter's task; "" if it cannot be told now."""
+        key = QueueKeys(self._wire.keys, queue).prefix + "job"
+        try:
+            envelope = await self._wire.calls.command("HGET", key, task_id)
+            return read_header(envelope or b"")[0].name
+        except (StoreError, InvalidPayload):
+            return ""
 
-def _poisoned(queue: str, task_id: str, crashes: int) -> TaskDied:
+
+def _poisoned(queue: str, name: str, task_id: str, crashes: int) -> TaskDied:
     return TaskDied(
         queue=queue,
-        task="",
+        task=name,
         task_id=task_id,
         reason=DeadReason.POISON.value,
         error=f"{crashes} workers died while they ran it.",

@@ -7,7 +7,7 @@ from tests.bench.queue.peers.port import Options, Payload
 
 from quorate.backend import Backend
 from quorate.queue.manager import QueueManager
-from quorate.queue.model import QueueConfig, Task
+from quorate.queue.model import QueueConfig
 
 
 async def handle(payload: Payload) -> None:
@@ -29,8 +29,7 @@ class Peer:
         return await self.queue.enqueue_task("handle", payload)
 
     async def enqueue_many(self, payloads: list[Payload]) -> object:
-        tasks = [Task(name="handle", payload=payload) for payload in payloads]
-        return await self.queue.enqueue_many(tasks)
+        return await self.queue.enqueue_each("handle", payloads)
 
     async def work(self) -> None:
         await self.queue.start_workers(in_process=True)

@@ -4,9 +4,10 @@
 
 -- The ids from ARGV[from] on; which of them are known; and whether all are.
 local function look_up(from)
-  local ids, known, all = {}, {}, true
+  local ids, known, all, count = {}, {}, true, 0
   for at = from, #ARGV, 4 do
-    ids[#ids + 1] = ARGV[at]
+    count = count + 1
+    ids[count] = ARGV[at]
   end
   local waiting = redis.call('HMGET', base .. 'job', unpack(ids))
   local over = redis.call('HMGET', base .. 'res', unpack(ids))
@@ -23,21 +24,24 @@ end
 
 -- Returns for each 1 (put in), 0 (known), or the id of the task with its unique key.
 local function put_in_tasks(from, ids, known)
-  local records = redis.call('HMGET', base .. 'att', unpack(ids))
-  local put_in, jobs, due, revived, seen = {}, {}, {}, {}, {}
+  -- Hardly ever does a waiting task have a record.
+  local records = redis.call('EXISTS', base .. 'att') == 1
+    and redis.call('HMGET', base .. 'att', unpack(ids)) or {}
+  local put_in, jobs, due, revived, seen, last = {}, {}, {}, {}, {}, 0
   local ready, first, earliest = new_lanes(), nil, nil
   for n, id in ipairs(ids) do
     local at = from + (n - 1) * 4
+    local envelope, wait = ARGV[at + 3], ARGV[at + 2]
     local is_known, holder = known[n] or seen[id], nil
     seen[id] = true
-    if not is_known and string.byte(ARGV[at + 3]) == 33 then
-      holder = take_unique(base, id, ARGV[at + 3], seen)
+    if not is_known and string.byte(envelope) == 33 then
+      holder = take_unique(base, id, envelope, seen)
     end
     put_in[n] = holder or (is_known and 0 or 1)
     if not is_known and not holder then
-      local delay = tonumber(ARGV[at + 2]) or string.sub(ARGV[at + 2], 2) - now
-      jobs[#jobs + 1] = id
-      jobs[#jobs + 1] = ARGV[at + 3]
+      local delay = wait == '0' and 0 or tonumber(wait) or string.sub(wait, 2) - now
+      jobs[last + 1], jobs[last + 2] = id, envelope
+      last = last + 2
       if records[n] then
         -- It was cancelled in its lane, where its id is still.
         revived[#revived + 1] = id
@@ -51,7 +55,7 @@ local function put_in_tasks(from, ids, known)
       end
     end
   end
-  if #jobs == 0 then
+  if last == 0 then
     return put_in
   end
   redis.call('HSET', base .. 'job', unpack(jobs))
