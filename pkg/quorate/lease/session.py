@@ -123,7 +123,7 @@ class Session:
     def name_in(self, tag: str) -> str | None:
         """The name in `tag`, or None while the process is not, or no longer, inside."""
         member = self._members.get(tag)
-        if member is None or self.clock.monotonic() >= member.lease.trusted_until:
+        if member is None or not member.lease.is_trusted(self.clock.monotonic()):
             return None
         return member.name
 
@@ -134,10 +134,9 @@ class Session:
     def trust(self, tag: str, name: str, now: float) -> float:
         """Until when the process is certainly inside under this very name; 0 if not."""
         member = self._members.get(tag)
-        if member is None or member.name != name:
+        if member is None or member.name != name or not member.lease.is_trusted(now):
             return 0.0
-        until = member.lease.trusted_until
-        return until if now < until else 0.0
+        return member.lease.trusted_until
 
     def trusted_until(self, tag: str) -> float:
         """The monotonic moment until which the session can be trusted; 0 if outside."""

@@ -32,6 +32,16 @@ def test_no_name_of_a_user_can_have_a_mark(line):
             manager.acquire_lock(mark + "a")
 
 
+@pytest.mark.parametrize("name", ["", " a", "a\n", None, 1, ["a"], {}])
+async def test_a_bad_name_is_refused_each_time_it_is_asked_for(manager, name):
+    async with manager.acquire_lock("a"):
+        pass
+
+    for _ in range(2):
+        with pytest.raises(InvalidName):
+            manager.acquire_lock(name)
+
+
 @pytest.mark.parametrize(
     ("config", "asked", "ends_after"),
     [

@@ -30,10 +30,11 @@ local is_free = not held
   and redis.call('EXISTS', base .. 'q:' .. name, base .. 'r:' .. name, base .. 'g',
     base .. 'e') == 0
 if is_free and mode == 'x' and not ARGV[8] and string.sub(name, 1, 3) ~= '%03' then
--- include moment
-  local token, first, final, since = fresh_block(tonumber(last or '0'))
-  redis.call('HSET', key, 'm', 'x', 'f', final, id,
-    first .. '\n0\n' .. since .. '\n' .. session .. '\n' .. owner .. '\n' .. label)
+  local token = tonumber(last or '0')
+  token = math.max(token + 1, micros)
+  local final = token + 31
+  redis.call('HSET', key, 'm', 'x', 'f', digits(final), id,
+    string.format('%.0f\n0\n%.0f\n%s\n%s\n%s', token, now, session, owner, label))
   if last then
     redis.call('PERSIST', key)
   end

@@ -32,13 +32,14 @@ if found[1] and found[2] == 'x' and echo == '0' and string.sub(name, 1, 3) ~= '%
   local ends = hard_ms == '0' and redis.call('ZSCORE', KEYS[1], session)
 -- include clock
   if ends and tonumber(ends) > now then
--- include moment
-    local _, first, final, since = fresh_block(tonumber(found[3]))
+    local token = tonumber(found[3])
+    token = math.max(token + 1, micros)
+    local final = token + 31
     redis.call('HDEL', key, id)
-    redis.call('HSET', key, 'f', final, next,
-      first .. '\n0\n' .. since .. '\n' .. session .. '\n' .. owner .. '\n' .. label)
-    redis.call('PUBLISH', base .. 'to:' .. session, 'granted\n' .. name .. '\n' .. next
-      .. '\n' .. first .. '\n' .. final .. '\n' .. since)
+    redis.call('HSET', key, 'f', digits(final), next,
+      string.format('%.0f\n0\n%.0f\n%s\n%s\n%s', token, now, session, owner, label))
+    redis.call('PUBLISH', base .. 'to:' .. session,
+      string.format('granted\n%s\n%s\n%.0f\n%.0f\n%.0f', name, next, token, final, now))
     redis.call('ZREM', line, next)
     redis.call('HDEL', base .. 'w', next)
     redis.call('SREM', mine, id .. '\n' .. name)
