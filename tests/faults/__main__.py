@@ -43,7 +43,7 @@ def arguments() -> argparse.Namespace:
 
 def show(result: Result) -> None:
     print(
-        f"{result.run:<14}{result.ruling:<9}{result.judged:>8} judged "
+        f"{result.run:<27} {result.ruling:<8}{result.judged:>8} judged "
         f"{result.took_s:6.1f} s  {result.title}",
         flush=True,
     )

@@ -54,6 +54,7 @@ class Suite:
     words: str
     counted: str
     beside: tuple[str, ...] = ()
+    bugs_at_once: int = 1
     within_s: float = 1200.0
     minutes: float = math.inf
 
@@ -112,7 +113,7 @@ async def planted(
     suite: Suite, directory: Path, size: Size, told: Callable[[Caught], None]
 ) -> list[Caught]:
     """What became of each planted bug."""
-    places = asyncio.Semaphore(size.at_once if suite.beside else 1)
+    places = asyncio.Semaphore(min(size.at_once, suite.bugs_at_once))
 
     async def one(name: str) -> Caught:
         async with places:

@@ -1,7 +1,7 @@
 """The fault runs of the queue, Q1 to Q5: workers are killed, stopped and stalled.
 
 Each takes a stage and returns its result. The sizes are those of a full run at scale
-1.0, chosen so that all runs of the queue together take about a quarter of an hour.
+1.0, chosen so that all runs of the queue together take about twenty minutes.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from quorate.testing.verdict import Verdict
 
 TASKS = 100_000
 KILLS = 200
-DEATHS = 40
-STOPS = 40
+DEATHS = 24
+STOPS = 24
 STALLS = 30
 LONG_TASKS = 60
 MOST_AT_ONCE = 24

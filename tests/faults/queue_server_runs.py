@@ -315,7 +315,7 @@ async def q11_full_server(stage: Stage) -> Result:
     crew = QueueCrew(processes=2, config=config, bugs=stage.bugs)
     fleet = QueueFleet(stage, crew, server.url)
     refusals: dict[str, int] = {}
-    times = stage.sized(20, 2)
+    times = stage.sized(10, 2)
     async with a_producer(stage, server.url) as producer:
         for _ in range(times):
             ends_at = time.monotonic() + 20.0

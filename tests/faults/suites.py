@@ -29,6 +29,7 @@ LOCKS = Suite(
         *("L4", "L7 +1 h", "L7 -1 h", "L7 ends"),
         *("L5 none", "L5 everysec", "L5 always", "L9"),
     ),
+    bugs_at_once=4,
 )
 QUEUE = Suite(
     "queue",
@@ -43,7 +44,11 @@ QUEUE = Suite(
     queue_page.HEAD,
     queue_page.WORDS,
     "tasks",
+    beside=(
+        *("Q6 failover", "Q6 rabbit", "Q11 rabbit"),
+        *(name for name in queue_runs.RUNS if name.startswith("Q2 ")),
+    ),
     within_s=300.0,
-    minutes=15.0,
+    minutes=22.0,
 )
 SUITES = {suite.name: suite for suite in (LOCKS, QUEUE)}
