@@ -31,7 +31,9 @@ from .recycling import Recycler
 from .sights import WorkerSight, WorkerState
 
 LOOK_S = 0.5
-BEYOND_GRACE_S = 8.0
+BEYOND_GRACE_S = 4.0
+"""So long after the grace the process is killed: with the default of 25 s this is still
+before the 30 s at which Kubernetes would do it."""
 LAST_WORDS_S = 5.0
 RESTARTS: Backoff = exponential(0.1, 30.0)
 GOOD_LIFE_S = 30.0

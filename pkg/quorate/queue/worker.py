@@ -29,7 +29,7 @@ from .tally import Tally
 from .tuning import TuningOf
 
 BEAT_S = 0.02
-CLEAN_UP_S = 5.0
+CLEAN_UP_S = 2.0
 """Cancelled tasks have so long to tidy up, and what is left to be settled."""
 
 HURRIED_CLEAN_UP_S = 1.0
