@@ -18,7 +18,7 @@ from tests.rabbit_server import RabbitServer
 
 from quorate.testing.hands import Doing
 
-KILLS = 6
+KILLS = 20
 HOLD_S = 0.05
 FIRST_TASKS = 200
 SETTLED_WITHIN_S = 60.0

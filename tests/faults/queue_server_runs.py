@@ -36,9 +36,9 @@ from quorate.testing.toxics import Down, LoseReply, Swallow
 
 RESTARTS = 20
 PAUSES = 20
-FAILOVERS = 10
+FAILOVERS = 20
 REPEATED = 20_000
-DELAYED = 4_000
+DELAYED = 10_000
 JUMPS = 8
 CUTS = 30
 EARLY_S = 0.1
