@@ -17,6 +17,9 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Protocol
 
+LONGEST_ORDER = 2**24
+"""In bytes. One of them names 10,000 locks."""
+
 
 class Obedient(Protocol):
     """What the orders are given to."""
@@ -31,7 +34,7 @@ async def _obey(settings: dict[str, Any], child_of: Callable[[Any], Obedient]) -
     await peer.open(settings["url"], settings.get("options", {}))
     child = child_of(peer)
     loop = asyncio.get_running_loop()
-    orders = asyncio.StreamReader()
+    orders = asyncio.StreamReader(limit=LONGEST_ORDER)
     await loop.connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(orders), sys.stdin
     )
