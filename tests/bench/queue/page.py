@@ -17,6 +17,7 @@ SHORT = {
     "streaq-tuned": "streaq, tuned",
     "arq-tuned": "arq, tuned",
     "docket-tuned": "docket, tuned",
+    "dramatiq-tuned": "dramatiq, tuned",
 }
 PANELS = (
     Panel("one worker process, tasks/s", "one", "result.per_s", (OURS, *BEST)),
