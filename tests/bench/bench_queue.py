@@ -1,6 +1,6 @@
 """Quorate's queue beside its peers, on this machine, in one sitting.
 
-    make bench-queue                 all of it, about 17 minutes; writes the report
+    make bench-queue                 all of it, about ten minutes; writes the report
     make bench-queue ARGS=--quick    a look, about a minute; writes no report
     make bench-queue ARGS="--only one --only distance"    just these; writes no report
 
