@@ -54,6 +54,27 @@ def overlaps(history: History, also_ends: Mapping[str, int] | None = None) -> li
     return found
 
 
+def set_aside_too_soon(
+    history: History, dead: Mapping[str, str], crash_budget: int
+) -> Verdict:
+    """Dead letters that had no reason to be: fewer runs cut off than they may have.
+
+    Who dies under a task is killed from outside here; the queue cannot know, and gives
+    a task up when so many processes have died under it.
+    """
+    cut_off: dict[str, int] = defaultdict(int)
+    for run in history.of("run"):
+        cut_off[run.args["id"]] += run.returned_ns is None
+    wrong = [
+        task for task, reason in dead.items()
+        if reason != "poison" or cut_off[task] < crash_budget
+    ]  # fmt: skip
+    if wrong:
+        why = f"{len(wrong)} set aside without a reason: {', '.join(wrong[:5])}"
+        return Verdict("invalid", len(dead), why)
+    return Verdict("valid", len(dead))
+
+
 def out_of_order(history: History, ids: Iterable[str]) -> int:
     """How many of these tasks began before one that stood before them."""
     began = {run.args["id"]: run.called_ns for run in reversed(history.of("run"))}

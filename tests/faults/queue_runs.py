@@ -10,7 +10,11 @@ import asyncio
 from typing import Any
 
 from tests.faults.queue_crew import CONCURRENCY, QueueCrew, QueueFleet, a_producer
-from tests.faults.queue_judge import overlaps, results_recorded
+from tests.faults.queue_judge import (
+    overlaps,
+    results_recorded,
+    set_aside_too_soon,
+)
 from tests.faults.queue_stage import (
     dead_ids,
     judged,
@@ -24,7 +28,7 @@ from tests.faults.stage import Result, Stage
 
 from quorate.core.clock import Chance
 from quorate.core.errors import QuorateError
-from quorate.queue.model import Task, TaskPriority
+from quorate.queue.model import QueueConfig, Task, TaskPriority
 from quorate.testing.hands import Killing, Pausing
 from quorate.testing.verdict import Verdict
 
@@ -61,11 +65,17 @@ async def q1_killed_workers(stage: Stage) -> Result:
         await harming
         over = await settled(producer)
         await fleet.rest()
+        dead = await dead_ids(producer)
     history = stage.history()
-    faults = len(history.of("nemesis"))
-    verdicts = judged(history, over, most_duplicates=faults * CONCURRENCY)
-    title = "workers killed (SIGKILL) at any moment"
-    return stage.result("Q1", title, verdicts, numbers_of(history, fleet))
+    most = len(history.of("nemesis")) * CONCURRENCY
+    verdicts = judged(history, over, most_duplicates=most, dead=dead) | {
+        "dead letters": set_aside_too_soon(history, dead, QueueConfig().crash_budget),
+    }
+    numbers = numbers_of(history, fleet, dead)
+    numbers["dead for having had three workers killed under them"] = len(dead)
+    return stage.result(
+        "Q1", "workers killed (SIGKILL) at any moment", verdicts, numbers
+    )
 
 
 def q2_killed_at(point: str, chance: float, name: str = "act") -> Run:
