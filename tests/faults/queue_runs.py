@@ -147,11 +147,13 @@ async def q3_stopped_workers(stage: Stage) -> Result:
         history = stage.history()
         ids = [op.args["id"] for op in history.of("enqueue")]
         results = {task: await _result(producer.queue, task) for task in ids}
-    verdicts = judged(history, over) | {
+        dead = await dead_ids(producer)
+    verdicts = judged(history, over, dead=dead) | {
+        "dead letters": set_aside_too_soon(history, dead, QueueConfig().crash_budget),
         "adds": none("adds lost", stage.lost_adds(), len(ids)),
         "results": results_recorded(history, results),
     }
-    numbers = numbers_of(history, fleet)
+    numbers = numbers_of(history, fleet, dead)
     numbers["two attempts at once (allowed: the older one is refused)"] = len(
         overlaps(history)
     )
