@@ -104,8 +104,8 @@ class RabbitServer(Kept):
         except OSError:
             return False
 
-    def control(self, *words: str, within_s: float = 30.0) -> str:
-        """What `rabbitmqctl` says. Slow: a second or two each time."""
+    def control(self, *words: str, within_s: float = 90.0) -> str:
+        """What `rabbitmqctl` says. It needs seconds, and far more under load."""
         done = subprocess.run(
             [self._programs / "rabbitmqctl", "--quiet", *words],
             env=self._environment,
