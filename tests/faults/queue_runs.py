@@ -84,7 +84,10 @@ def q2_killed_at(point: str, chance: float, name: str = "act") -> Run:
     async def run(stage: Stage) -> Result:
         server = stage.server()
         crew = QueueCrew(
-            deadly=(point, chance), config={"attempts": 3}, bugs=stage.bugs
+            deadly=(point, chance),
+            # None of the dead letters is forgotten before it is counted.
+            config={"attempts": 3, "dead_letters_max": 1_000_000},
+            bugs=stage.bugs,
         )
         fleet = QueueFleet(stage, crew, server.url)
         deaths = stage.sized(DEATHS, 4)
