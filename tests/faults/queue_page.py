@@ -34,6 +34,7 @@ WORDS = """
   heard of; it is counted, not judged.
 - **Q10 with a clock that jumps**: a delayed task is due by the server's clock. Set an
   hour ahead it calls all of them due, and they come early: once, and none is lost.
+  What is put in while it is ahead is due when it is there again, an hour late.
 - **Q13**: a task that needs longer than RabbitMQ's `consumer_timeout` cannot be done
   there. It is taken away once; from then on its attempts end before that, and it
   becomes a dead letter that says so. Before 3.12 no client can learn that time

@@ -285,6 +285,12 @@ def q10_delayed(offset_s: int = 0) -> Run:
                 await producer.put(make(50))
                 await asyncio.sleep(0.2)
             await harming
+            left_s = max(delays.values()) + LATE_S
+            await asyncio.sleep(left_s if offset_s > 0 else 0.0)
+            ahead = (await producer.queue.stats()).scheduled if offset_s > 0 else 0
+            if ahead:
+                # Put in while the clock was ahead: due when it is there again.
+                await jump(offset_s)
             over = await settled(producer)
             await fleet.rest()
         history = stage.history()
@@ -298,6 +304,7 @@ def q10_delayed(offset_s: int = 0) -> Run:
             verdicts["early"] = none("came early", early, len(late_s))
         numbers = numbers_of(history, fleet) | {
             "came early by more than 100 ms": early,
+            "put in while the clock was ahead, due only then": ahead,
             "late by, p50 / p99 / max": spread_ms([max(0.0, s) for s in late_s]),
         }
         what = f"server's clock set {offset_s // 3600:+d} h" if offset_s else "killed"
